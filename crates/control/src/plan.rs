@@ -1,0 +1,183 @@
+//! The wanted state of a call's media.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use srtp::{MasterKey, Policy, Profile};
+
+use crate::{Credentials, Fingerprint, LegId, TransportId};
+
+/// The wanted state of a call's media, whole.
+#[derive(Clone)]
+pub struct Plan {
+    /// Every transport that stays open.
+    pub transports: Vec<TransportPlan>,
+    /// Every flow.
+    pub flows: Vec<FlowPlan>,
+    /// [`Event::Idle`](crate::Event::Idle) comes when no authenticated packet has arrived on any transport for this
+    /// long. `None` while every direction is held.
+    pub media_timeout: Option<Duration>,
+    /// The session's own record of the call: opaque here, at most 64 KiB, handed back to a restarted session.
+    pub memo: Vec<u8>,
+}
+
+/// The wanted state of one transport.
+#[derive(Clone, PartialEq)]
+pub struct TransportPlan {
+    /// Its name; its port was opened before.
+    pub id: TransportId,
+    /// The leg it belongs to.
+    pub leg: LegId,
+    /// What it carries.
+    pub component: Component,
+    /// Where the peer's SDP says that media goes. `None`: not known yet (no answer), or `c=0.0.0.0`.
+    pub remote: Option<SocketAddr>,
+    /// `None`: no ICE on this transport.
+    pub ice: Option<IcePlan>,
+    /// How it may leave `remote` for the address that packets come from. Without meaning when `ice` is set and the
+    /// peer is a full agent.
+    pub latching: Latching,
+    /// Counts the signalling events that may move the peer (an offer or answer of its own): a new number opens the latch
+    /// once more.
+    pub latch_generation: u32,
+    /// How it is keyed.
+    pub keying: Keying,
+    /// DSCP and ECN byte of what is sent. `None`: as the system sets it.
+    pub traffic_class: Option<u8>,
+}
+
+/// What a transport carries.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Component {
+    /// RTP alone; RTCP has a transport of its own.
+    Rtp,
+    /// RTCP alone.
+    Rtcp,
+    /// Both (RFC 5761).
+    Muxed,
+}
+
+/// ICE on one transport. We are ICE-lite.
+#[derive(Clone, PartialEq, Eq)]
+pub struct IcePlan {
+    /// Ours. Changed credentials are an ICE restart.
+    pub local: Credentials,
+    /// The peer's; `None` until its SDP has come.
+    pub remote: Option<Credentials>,
+    /// The peer is lite as well: nobody checks; `remote` is where to send and an authenticated packet may latch.
+    pub remote_lite: bool,
+    /// The peer's candidates for this component with an address (those hidden by mDNS are not here). For diagnosis:
+    /// checks decide.
+    pub remote_candidates: Vec<SocketAddr>,
+}
+
+/// How a transport without ICE learns its peer's address (RFC 7362).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Latching {
+    /// Secure: on any packet that authenticates. Plain: locks after three consistent packets of one source and stays
+    /// locked until a plan changes `remote` or `latch_generation`.
+    #[default]
+    Authenticated,
+    /// Never: send to the signalled address, accept from any.
+    Off,
+    /// Never: send to the signalled address, accept from nowhere else.
+    Strict,
+}
+
+/// How a transport is keyed.
+#[derive(Clone, PartialEq)]
+pub enum Keying {
+    /// Plain RTP.
+    Plain,
+    /// Secure, keys not known yet: nothing is sent, nothing is accepted but ICE.
+    Pending,
+    /// Keys from signalling (RFC 4568).
+    Sdes(Box<SdesKeys>),
+    /// Keys from a DTLS handshake on the media path (RFC 5764).
+    Dtls(Box<DtlsPlan>),
+}
+
+/// Both directions of an SDES-keyed transport.
+#[derive(Clone, PartialEq)]
+pub struct SdesKeys {
+    /// The peer's: for what we receive. `None` until its SDP has come.
+    pub inbound: Option<(Policy, Vec<MasterKey>)>,
+    /// Ours: for what we send.
+    pub outbound: (Policy, MasterKey),
+}
+
+/// One DTLS association, wanted.
+#[derive(Clone, PartialEq)]
+pub struct DtlsPlan {
+    /// Counts the associations that signalling asked for (RFC 8842); a new number is a new association, and the keys of
+    /// the one before stay valid for receiving until the first packet under the new ones.
+    pub generation: u32,
+    /// `None` until the answer has fixed it; until then datagrams wait in a short queue.
+    pub role: Option<DtlsRole>,
+    /// The peer's certificate must match one of those that use the strongest hash named here. Empty until its SDP has come.
+    pub fingerprints: Vec<Fingerprint>,
+    /// What we offer or accept, most preferred first.
+    pub profiles: Vec<Profile>,
+    /// The handshake fails when it has not ended this long after its role is known.
+    pub deadline: Duration,
+}
+
+/// Who starts the handshake (RFC 4145 `setup`).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum DtlsRole {
+    /// `active`: we send the ClientHello.
+    Client,
+    /// `passive`: we wait for it.
+    Server,
+}
+
+/// Names a flow inside its call.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct FlowId(pub u16);
+
+/// One-way forwarding of one section: what comes from the peer on the ingress transports leaves on the egress ones.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct FlowPlan {
+    /// Its name. The same name in the next plan is the same flow: its egress sequence goes on.
+    pub id: FlowId,
+    /// RTP comes in here.
+    pub ingress_rtp: TransportId,
+    /// RTCP comes in here (equal to `ingress_rtp` when muxed).
+    pub ingress_rtcp: TransportId,
+    /// RTP leaves here.
+    pub egress_rtp: TransportId,
+    /// RTCP leaves here (equal to `egress_rtp` when muxed).
+    pub egress_rtcp: TransportId,
+    /// Which of the ingress transport's packets are this flow's. Empty: all that no other flow of the transport claims.
+    pub selector: Selector,
+    /// False on hold or when blocked: RTP is authenticated, counted and dropped; RTCP still passes.
+    pub forward_media: bool,
+    /// What becomes of RTCP.
+    pub rtcp: RtcpPolicy,
+}
+
+/// Tells the sections of a bundled transport apart (RFC 9143 §9.2): by MID, else by SSRC, else by payload type.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Selector {
+    /// The section's `a=mid`.
+    pub mid: Option<String>,
+    /// Header extension id of `urn:ietf:params:rtp-hdrext:sdes:mid` on the ingress leg.
+    pub mid_extension: Option<u8>,
+    /// SSRCs that `a=ssrc` names.
+    pub ssrcs: Vec<u32>,
+    /// Payload types of the section's formats.
+    pub payload_types: Vec<u8>,
+}
+
+/// What becomes of RTCP on its way through.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum RtcpPolicy {
+    /// Everything passes.
+    #[default]
+    Forward,
+    /// The egress leg is AVP: transport-layer and payload-specific feedback (types 205 and 206) is taken out; the
+    /// compound rules of RFC 3550 hold for what remains.
+    WithoutFeedback,
+    /// The egress leg wants none.
+    Drop,
+}

@@ -1,0 +1,1 @@
+//! DTLS-SRTP endpoints on BoringSSL (RFC 5763, RFC 5764, RFC 8842).

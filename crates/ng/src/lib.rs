@@ -1,0 +1,1 @@
+//! rtpengine's control protocol: bytes to session requests and back.

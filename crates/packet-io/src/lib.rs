@@ -1,0 +1,1 @@
+//! Backends that move datagrams: mmsg sockets and a simulated network.

@@ -1,0 +1,1 @@
+//! Workers, shards, timers and handshake threads of the media half.

@@ -1,0 +1,2 @@
+//! The server: wiring, listeners, configuration, command line.
+fn main() {}

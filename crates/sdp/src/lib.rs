@@ -1,0 +1,1 @@
+//! Lossless model, parser and printer of session descriptions (RFC 8866).

@@ -1,0 +1,1 @@
+//! Call table, offer/answer negotiation and port policy.

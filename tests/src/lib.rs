@@ -1,0 +1,1 @@
+//! Real peers, endpoints and scenarios that test the relay from outside.
