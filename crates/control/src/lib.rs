@@ -20,7 +20,7 @@ mod plan;
 mod statistics;
 mod verdict;
 
-pub use command::{CallKey, Command, LegId, OpenPort, RequestId, TransportId};
+pub use command::{CallKey, Command, LegId, OpenPort, RequestId, TransportId, WorkerId};
 pub use event::{BindFailure, Event, SecuredBy, TransportEvent, TransportFailure};
 pub use fingerprint::{Fingerprint, FingerprintError, HashAlgorithm};
 pub use ice::Credentials;

@@ -1,0 +1,147 @@
+//! What the session is told at its start.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::{Duration, Instant, SystemTime};
+
+use control::Fingerprint;
+
+use crate::AddressFamily;
+
+/// What the session is told at its start.
+#[derive(Clone, Debug)]
+pub struct SessionConfig {
+    /// Local addresses; the first is the default. Several may share a name: one of each family.
+    pub interfaces: Vec<Interface>,
+    /// Media ports, first and last. They are split into a share for each worker.
+    pub ports: (u16, u16),
+    /// Workers of the pump.
+    pub workers: u16,
+    /// Of our certificate; printed in `a=fingerprint`. The first one is printed unless a request asks for another hash.
+    pub fingerprints: Vec<Fingerprint>,
+    /// What holds when a request does not say.
+    pub defaults: Defaults,
+    /// Delays and deadlines.
+    pub timeouts: Timeouts,
+    /// Upper bounds.
+    pub limits: Limits,
+}
+
+impl Default for SessionConfig {
+    fn default() -> Self {
+        Self {
+            interfaces: vec![Interface::new("default", IpAddr::V4(Ipv4Addr::LOCALHOST))],
+            ports: (10_000, 29_999),
+            workers: 1,
+            fingerprints: Vec::new(),
+            defaults: Defaults::default(),
+            timeouts: Timeouts::default(),
+            limits: Limits::default(),
+        }
+    }
+}
+
+/// A local address with a name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Interface {
+    /// What `direction` calls it.
+    pub name: String,
+    /// Where sockets are bound.
+    pub address: IpAddr,
+    /// What descriptions say instead (1:1 NAT).
+    pub advertised: Option<IpAddr>,
+}
+
+impl Interface {
+    /// Without an advertised address.
+    pub fn new(name: &str, address: IpAddr) -> Self {
+        Self { name: name.to_owned(), address, advertised: None }
+    }
+
+    /// What descriptions say.
+    pub fn public_address(&self) -> IpAddr {
+        self.advertised.unwrap_or(self.address)
+    }
+
+    pub(crate) fn family(&self) -> AddressFamily {
+        if self.address.is_ipv4() { AddressFamily::Ip4 } else { AddressFamily::Ip6 }
+    }
+
+    pub(crate) fn socket(&self, port: u16) -> SocketAddr {
+        SocketAddr::new(self.address, port)
+    }
+}
+
+/// What holds when a request does not say.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Defaults {
+    /// DSCP and ECN byte of what is sent.
+    pub traffic_class: Option<u8>,
+    /// UNENCRYPTED_SRTP and UNENCRYPTED_SRTCP of a peer are accepted.
+    pub accept_unencrypted: bool,
+    /// NULL suites of a peer are accepted. Never offered.
+    pub accept_null: bool,
+}
+
+/// Delays and deadlines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    /// A call without any authentic packet for this long ends.
+    pub media: Duration,
+    /// A call whose media are all on hold ends after this long without signalling.
+    pub hold: Duration,
+    /// An offer that nobody answers ends its call after this long.
+    pub offer: Duration,
+    /// Ports of a deleted call stay open this long.
+    pub delete_delay: Duration,
+    /// A worker that has not answered in this long is taken for dead.
+    pub worker: Duration,
+    /// A DTLS handshake must end in this time.
+    pub handshake: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            media: Duration::from_secs(60),
+            hold: Duration::from_secs(3600),
+            offer: Duration::from_secs(3600),
+            delete_delay: Duration::from_secs(30),
+            worker: Duration::from_secs(3),
+            handshake: Duration::from_secs(30),
+        }
+    }
+}
+
+/// Upper bounds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Calls.
+    pub calls: usize,
+    /// Legs of one call.
+    pub legs: usize,
+    /// Media sections of one description.
+    pub sections: usize,
+    /// Port choices that one offer may cost before it is refused.
+    pub port_attempts: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { calls: 100_000, legs: 16, sections: 32, port_attempts: 32 }
+    }
+}
+
+/// The clocks when the session starts: the only source of wall-clock time.
+#[derive(Clone, Copy, Debug)]
+pub struct Clocks {
+    /// Monotonic.
+    pub instant: Instant,
+    /// At the same moment.
+    pub system: SystemTime,
+}
+
+impl Clocks {
+    pub(crate) fn wall(&self, now: Instant) -> SystemTime {
+        self.system + now.saturating_duration_since(self.instant)
+    }
+}

@@ -1,0 +1,81 @@
+//! What a front door asks.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use crate::Options;
+
+/// Ties a reply to its request: the front door's own number.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Token(pub u64);
+
+/// What a front door asks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Request {
+    /// An offer is on its way from one party to another.
+    Offer(Box<Negotiation>),
+    /// The answer to the latest offer between two parties.
+    Answer(Box<Negotiation>),
+    /// End a call, or one branch of it.
+    Delete(Delete),
+    /// What is known of a call.
+    Query(Query),
+    /// The Call-IDs, oldest first.
+    List {
+        /// At most so many.
+        limit: usize,
+    },
+    /// Totals over all calls.
+    Statistics,
+}
+
+/// An offer or an answer as signalling delivers it. An empty field counts as missing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Negotiation {
+    /// The Call-ID.
+    pub call_id: String,
+    /// Tag of the party that sent the *offer*, in an offer and in its answer (the From tag of the transaction).
+    pub from_tag: String,
+    /// Tag of the party that gets the offer: known in a re-offer and in an answer.
+    pub to_tag: Option<String>,
+    /// Tells the branches of a forked request apart.
+    pub via_branch: Option<String>,
+    /// The session description, as it came.
+    pub sdp: Vec<u8>,
+    /// Source address of the signalling message.
+    pub received_from: Option<IpAddr>,
+    /// What to do with it.
+    pub options: Options,
+}
+
+/// End a call, or one branch of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Delete {
+    /// The Call-ID.
+    pub call_id: String,
+    /// Must name a party of the call when given.
+    pub from_tag: Option<String>,
+    /// With `match_to_tag`, must name a party of the call.
+    pub to_tag: Option<String>,
+    /// Ends only the branch that carries it, when the call has others.
+    pub via_branch: Option<String>,
+    /// How long ports stay open. `None`: the configured delay.
+    pub delay: Option<Duration>,
+    /// Flag `fatal`: an unknown call is an error, not a warning.
+    pub fatal: bool,
+    /// Flag `to-tag`: the to-tag counts.
+    pub match_to_tag: bool,
+    /// Flag `fast`: reply without statistics.
+    pub fast: bool,
+}
+
+/// What is known of a call.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Query {
+    /// The Call-ID.
+    pub call_id: String,
+    /// Only this party.
+    pub from_tag: Option<String>,
+    /// Only this party; with `from_tag` both.
+    pub to_tag: Option<String>,
+}

@@ -1,0 +1,235 @@
+//! What an operator sees of a call: its legs, keying, endpoints and the security ledger.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::time::SystemTime;
+
+use control::{Component, SecuredBy, TransportFailure};
+
+use crate::{MediaProfile, WorkerId};
+
+/// One line of the list of calls.
+#[derive(Clone, Debug)]
+pub struct CallSummary {
+    /// The Call-ID.
+    pub call_id: String,
+    /// When its first offer came.
+    pub created: SystemTime,
+    /// The worker that owns it.
+    pub worker: WorkerId,
+    /// Its state.
+    pub state: CallState,
+    /// How many legs it has.
+    pub legs: usize,
+    /// Any leg is or was less secure than another, or than asked for.
+    pub downgraded: bool,
+}
+
+/// A call's state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CallState {
+    /// Offered, not answered.
+    Offered,
+    /// Answered.
+    Answered,
+    /// Deleted; its ports stay open for a while.
+    Ending,
+}
+
+impl CallState {
+    /// In one word.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Offered => "offered",
+            Self::Answered => "answered",
+            Self::Ending => "ending",
+        }
+    }
+}
+
+/// A call in full.
+#[derive(Clone, Debug)]
+pub struct CallView {
+    /// The line of the list.
+    pub summary: CallSummary,
+    /// Its legs.
+    pub legs: Vec<LegView>,
+    /// What happened that bears on its security, oldest first.
+    pub ledger: Vec<LedgerEntry>,
+}
+
+/// A leg.
+#[derive(Clone, Debug)]
+pub struct LegView {
+    /// Its tag; empty when not known yet.
+    pub tag: String,
+    /// Of the request that reached it.
+    pub via_branch: Option<String>,
+    /// Its label.
+    pub label: Option<String>,
+    /// Name of its interface.
+    pub interface: String,
+    /// Media flow between this leg and the offerer. False for a branch that lost.
+    pub active: bool,
+    /// Its media sections.
+    pub sections: Vec<SectionView>,
+}
+
+/// A media section of a leg.
+#[derive(Clone, Debug)]
+pub struct SectionView {
+    /// From 0.
+    pub index: usize,
+    /// `audio`, `video` …
+    pub kind: String,
+    /// `a=mid`
+    pub mid: Option<String>,
+    /// `None`: not RTP, or rejected before it was known.
+    pub profile: Option<MediaProfile>,
+    /// How it is keyed.
+    pub keying: KeyingKind,
+    /// Port 0 on one side.
+    pub rejected: bool,
+    /// The peer is ready to receive.
+    pub peer_receives: bool,
+    /// The peer is ready to send.
+    pub peer_sends: bool,
+    /// RTP, then RTCP if it has a port of its own. Bundled sections name the same.
+    pub transports: Vec<TransportView>,
+}
+
+/// How a section is keyed, as far as signalling knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyingKind {
+    /// Plain RTP.
+    Plain,
+    /// Not agreed yet.
+    Pending,
+    /// SDES.
+    Sdes,
+    /// DTLS-SRTP.
+    Dtls,
+}
+
+impl KeyingKind {
+    /// In one word.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Plain => "plain",
+            Self::Pending => "pending",
+            Self::Sdes => "SDES",
+            Self::Dtls => "DTLS-SRTP",
+        }
+    }
+}
+
+/// A transport.
+#[derive(Clone, Debug)]
+pub struct TransportView {
+    /// What it carries.
+    pub component: Component,
+    /// Bound address.
+    pub local: SocketAddr,
+    /// Of the peer's description.
+    pub signalled: Option<SocketAddr>,
+    /// Where media goes, by nomination or latching.
+    pub remote: Option<SocketAddr>,
+    /// ICE is used.
+    pub ice: bool,
+    /// What keys it; `None` until keys are there, and on a plain leg.
+    pub secured_by: Option<SecuredBy>,
+    /// Why it cannot carry media.
+    pub failure: Option<TransportFailure>,
+}
+
+/// An entry of the security ledger.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LedgerEntry {
+    /// When.
+    pub at: SystemTime,
+    /// Tag of the leg, empty when the whole call is meant.
+    pub tag: String,
+    /// What.
+    pub note: LedgerNote,
+}
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LedgerNote {
+    /// A leg carries plain RTP while another one is secure.
+    PlainLeg,
+    /// A leg's keys are weaker than another one's: strength in bits, of this and of the stronger one.
+    WeakerKeys {
+        /// Of this leg.
+        bits: usize,
+        /// Of the strongest one.
+        strongest: usize,
+    },
+    /// A transport has its keys.
+    Secured(SecuredBy),
+    /// A transport failed.
+    Failed(TransportFailure),
+    /// A peer's offer was passed over in part: the crypto line or other reason.
+    Skipped(String),
+    /// A master key is at 90 % of its lifetime.
+    KeyNearlySpent,
+    /// The peer stopped its consent.
+    ConsentLost,
+    /// The end, and why.
+    Ended(EndReason),
+}
+
+impl LedgerNote {
+    /// Less secure than it could be.
+    pub fn is_downgrade(&self) -> bool {
+        matches!(self, Self::PlainLeg | Self::WeakerKeys { .. })
+    }
+}
+
+impl fmt::Display for LedgerNote {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::PlainLeg => f.write_str("plain RTP beside a secure leg"),
+            Self::WeakerKeys { bits, strongest } => write!(f, "{bits}-bit keys beside {strongest}-bit ones"),
+            Self::Secured(SecuredBy::Sdes { outbound, inbound }) => {
+                write!(f, "secured by SDES: {} out, {} in", outbound.sdes_name(), inbound.sdes_name())
+            }
+            Self::Secured(SecuredBy::Dtls { profile, version, hash, .. }) => {
+                write!(f, "secured by {version}: {}, {} fingerprint verified", profile.sdes_name(), hash.name())
+            }
+            Self::Failed(failure) => write!(f, "failed: {failure}"),
+            Self::Skipped(cause) => write!(f, "passed over: {cause}"),
+            Self::KeyNearlySpent => f.write_str("a master key is at 90 % of its lifetime"),
+            Self::ConsentLost => f.write_str("consent lost"),
+            Self::Ended(reason) => write!(f, "ended: {}", reason.label()),
+        }
+    }
+}
+
+/// Why a call ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum EndReason {
+    /// By a request.
+    Deleted,
+    /// No media.
+    MediaTimeout,
+    /// Nobody answered the offer.
+    OfferTimeout,
+    /// Its worker does not know it.
+    WorkerLost,
+}
+
+impl EndReason {
+    /// One of each; for metrics.
+    pub const ALL: [Self; 4] = [Self::Deleted, Self::MediaTimeout, Self::OfferTimeout, Self::WorkerLost];
+
+    /// A metric label.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Deleted => "deleted",
+            Self::MediaTimeout => "media_timeout",
+            Self::OfferTimeout => "offer_timeout",
+            Self::WorkerLost => "worker_lost",
+        }
+    }
+}
