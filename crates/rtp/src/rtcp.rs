@@ -6,7 +6,7 @@ mod report;
 mod sdes;
 mod xr;
 
-pub use edit::{Role, Translation, translate, without_feedback};
+pub use edit::{Role, Translate, translate, without_feedback};
 pub use feedback::{Nack, Nacks};
 pub use report::{ReportBlock, ReportBlocks, SenderInformation};
 pub use sdes::{SdesChunk, SdesChunks, SdesItem, SdesItems};
