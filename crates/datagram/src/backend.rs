@@ -19,6 +19,13 @@ pub trait Backend {
     /// Closes a port; datagrams that wait in it are lost. An unknown port is ignored.
     fn close(&mut self, port: PortId);
 
+    /// Sets the DSCP and ECN byte of what leaves from a port (IP_TOS, IPV6_TCLASS). A backend that cannot does nothing; an
+    /// unknown port is ignored.
+    fn set_traffic_class(&mut self, port: PortId, class: u8) -> io::Result<()> {
+        let _ = (port, class);
+        Ok(())
+    }
+
     /// Appends waiting datagrams to `batch` until it is full or nothing waits. Never blocks.
     fn receive(&mut self, batch: &mut Batch) -> io::Result<ReceiveReport>;
 
