@@ -1,11 +1,25 @@
-//! All associations of one transport.
+//! All associations of one transport and one generation.
 
+mod admission;
+
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use control::{DtlsRole, Fingerprint, HashAlgorithm, MasterKey, Profile, TransportFailure};
 
-use crate::{Error, Identity};
+use self::admission::{Admission, Decision};
+use crate::association::{Association, Setup};
+use crate::engine::{Established, Progress};
+use crate::guard::{HelloFragment, Survey};
+use crate::{Error, Identity, Versions};
+
+/// How long after the peer's failure another attempt of its may begin before the endpoint gives up. (What came in the
+/// clear may have been forged, and then the peer goes on.)
+const SECOND_CHANCE: Duration = Duration::from_secs(1);
+
+/// Randoms of ClientHellos that have failed: their retransmissions would only fail again.
+const MAX_REFUSED: usize = 8;
 
 /// What an endpoint is to do.
 #[derive(Clone)]
@@ -14,22 +28,23 @@ pub struct EndpointConfig {
     pub role: DtlsRole,
     /// The peer's certificate must match one of those that use the strongest hash among them. Not empty.
     pub fingerprints: Vec<Fingerprint>,
-    /// What we offer or accept, most preferred first. Those without a DTLS identifier are left out.
+    /// What we offer or accept, most preferred first; our order counts in both roles. Profiles without a DTLS identifier
+    /// are left out, and so is NULL.
     pub profiles: Vec<Profile>,
-    /// Longest UDP payload that we send, in bytes.
+    /// Longest UDP payload that we send, in bytes; at least 228.
     pub mtu: usize,
     /// The handshake fails when it has not ended this long after `now` of [`Endpoint::new`].
     pub deadline: Duration,
 }
 
-/// What is known about the source of a datagram.
+/// What is known about the source of a datagram, least first.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Standing {
     /// Nothing.
     Unproven,
     /// The address that signalling named.
     Signalled,
-    /// A pair that ICE validated.
+    /// A pair that ICE validated. All such sources are taken for one peer.
     Validated,
 }
 
@@ -40,7 +55,7 @@ pub enum Verdict {
     Accepted,
     /// Nothing in it could belong to an association.
     Dropped,
-    /// Its source may not have an association.
+    /// Its source has no association and gets none.
     Rejected,
 }
 
@@ -55,16 +70,16 @@ pub struct Transmit {
 
 /// What an endpoint has to tell.
 pub enum EndpointEvent {
-    /// The handshake is complete and the certificate is verified.
+    /// The handshake is complete and the certificate is verified. Once at most.
     Keyed(Box<Keyed>),
-    /// There will be no keys.
+    /// There will be no keys. Once at most, and never after `Keyed`.
     Failed {
         /// Why.
         failure: TransportFailure,
         /// Of the association that failed, if it was one.
         remote: Option<SocketAddr>,
     },
-    /// The peer has closed the association that keyed.
+    /// The peer has closed the association that keyed. Its keys are as good as before; it will not send media.
     Closed,
 }
 
@@ -84,49 +99,325 @@ pub struct Keyed {
     pub outbound: MasterKey,
 }
 
-/// All associations of one transport and one generation.
-pub struct Endpoint {}
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// For the first association to be complete.
+    Waiting,
+    /// It is, and is the only one left.
+    Keyed,
+    /// Failed or closed.
+    Over,
+}
+
+#[derive(Clone, Copy)]
+struct Failure {
+    standing: Standing,
+    failure: TransportFailure,
+    remote: SocketAddr,
+}
+
+/// All associations of one transport and one generation. The contract is on the crate page.
+pub struct Endpoint {
+    setup: Setup,
+    phase: Phase,
+    associations: Vec<Association>,
+    admission: Admission,
+    transmits: VecDeque<Transmit>,
+    events: VecDeque<EndpointEvent>,
+    deadline: Option<Instant>,
+    /// When to give up unless the peer tries again.
+    condemned: Option<Instant>,
+    /// The most telling failure so far.
+    seen: Option<Failure>,
+    refused: VecDeque<[u8; 32]>,
+}
 
 impl Endpoint {
     /// An endpoint; its deadline runs from `now`.
     pub fn new(now: Instant, identity: &Identity, config: EndpointConfig) -> Result<Self, Error> {
-        let _ = (now, identity, config);
-        Ok(Self {})
+        Self::with_versions(now, identity, config, Versions::Both)
     }
 
-    /// Client: sends the ClientHello to `remote`. Does nothing as server or when already started.
+    /// An endpoint that does not negotiate every version.
+    pub fn with_versions(
+        now: Instant,
+        identity: &Identity,
+        config: EndpointConfig,
+        versions: Versions,
+    ) -> Result<Self, Error> {
+        let EndpointConfig { role, mut fingerprints, profiles, mtu, deadline } = config;
+        let strongest = fingerprints.iter().map(Fingerprint::hash).max().ok_or(Error::NoFingerprints)?;
+        fingerprints.retain(|fingerprint| fingerprint.hash() == strongest);
+        let context = identity.context(&profiles, versions)?;
+        Ok(Self {
+            setup: Setup { context, role, fingerprints, mtu },
+            phase: Phase::Waiting,
+            associations: Vec::new(),
+            admission: Admission::new(now),
+            transmits: VecDeque::new(),
+            events: VecDeque::new(),
+            deadline: now.checked_add(deadline),
+            condemned: None,
+            seen: None,
+            refused: VecDeque::new(),
+        })
+    }
+
+    /// Client: sends a ClientHello to `remote`. Started before towards another address, it starts over: for a path that
+    /// leads to the same peer use [`Self::retarget`]. Does nothing as server, or once keyed.
     pub fn start(&mut self, now: Instant, remote: SocketAddr) {
-        let _ = (now, remote);
+        let started = self.associations.iter().any(|association| association.remote == remote);
+        if self.setup.role == DtlsRole::Server || self.phase != Phase::Waiting || started {
+            return;
+        }
+        self.associations.clear();
+        self.condemned = None;
+        match Association::new(now, &self.setup, remote, Standing::Signalled) {
+            Ok(association) => self.associations.push(association),
+            Err(_) => return self.fail(TransportFailure::Internal, Some(remote)),
+        }
+        if let Some(association) = self.associations.first_mut() {
+            let progress = association.start(now);
+            self.settle(now, 0, progress);
+        }
     }
 
-    /// Sends to `remote` from here on, the handshake going on as it is: the path to the same peer has changed.
+    /// Sends to `remote` from here on, the handshake going on as it is: the path to the same peer has changed. What waits
+    /// for an answer is sent again at once. A server's associations with sources of no standing stay where they are.
     pub fn retarget(&mut self, now: Instant, remote: SocketAddr) {
-        let _ = (now, remote);
+        let client = self.setup.role == DtlsRole::Client;
+        for index in (0..self.associations.len()).rev() {
+            let Some(association) = self.associations.get_mut(index) else {
+                continue;
+            };
+            if client || self.phase == Phase::Keyed || association.standing > Standing::Unproven {
+                let progress = association.retarget(now, remote);
+                self.settle(now, index, progress);
+            }
+        }
     }
 
     /// Takes a datagram.
     pub fn handle_datagram(&mut self, now: Instant, source: SocketAddr, standing: Standing, bytes: &[u8]) -> Verdict {
-        let _ = (now, source, standing, bytes);
-        Verdict::Dropped
+        if self.phase == Phase::Over {
+            return Verdict::Rejected;
+        }
+        let Some(survey) = Survey::of(bytes) else {
+            return Verdict::Dropped;
+        };
+        for association in self.associations.iter_mut().filter(|association| association.remote == source) {
+            association.standing = association.standing.max(standing);
+        }
+        let mut targets = self.targets(source, standing, &survey);
+        if targets.is_empty()
+            && let Some(hello) = survey.hello()
+        {
+            targets.extend(self.admit(now, source, standing, &hello));
+        }
+        if targets.is_empty() {
+            return Verdict::Rejected;
+        }
+        self.note_alert(now, standing, &survey, &targets);
+        let mut verdict = Verdict::Dropped;
+        // From the last: an association that ends moves only those behind it.
+        for index in targets.into_iter().rev() {
+            let Some(association) = self.associations.get_mut(index) else {
+                continue;
+            };
+            if let Some(progress) = association.handle_datagram(now, &survey, bytes.len()) {
+                verdict = Verdict::Accepted;
+                if standing == Standing::Validated {
+                    association.remote = source;
+                    association.standing = standing;
+                }
+                self.settle(now, index, progress);
+            } else {
+                // Its bytes count: they may let a flight go that waited for them.
+                association.flush(&mut self.transmits);
+            }
+            if self.phase != Phase::Waiting {
+                break;
+            }
+        }
+        verdict
+    }
+
+    /// The associations that a datagram may be of, in rising order.
+    fn targets(&self, source: SocketAddr, standing: Standing, survey: &Survey<'_>) -> Vec<usize> {
+        let sole = self.setup.role == DtlsRole::Client || self.phase == Phase::Keyed;
+        let first_hello = survey.hello().filter(|hello| hello.sequence == 0 && !sole);
+        let is_target = |association: &Association| {
+            if sole && standing > Standing::Unproven {
+                return true;
+            }
+            association.is_reached_from(source, standing)
+                && first_hello.is_none_or(|hello| association.owns_hello(&hello))
+        };
+        let all = self.associations.iter().enumerate().filter(|(_, association)| is_target(association));
+        let targets: Vec<usize> = all.map(|(index, _)| index).collect();
+        // A random names one association, and only where it is not known yet does the length have to do.
+        let named = first_hello.and_then(|hello| hello.random).and_then(|random| {
+            targets.iter().copied().find(|index| {
+                self.associations.get(*index).is_some_and(|association| association.random() == Some(random))
+            })
+        });
+        named.map_or(targets, |index| vec![index])
+    }
+
+    /// Server: makes an association for a first ClientHello, if there is a place.
+    fn admit(&mut self, now: Instant, source: SocketAddr, standing: Standing, hello: &HelloFragment) -> Option<usize> {
+        let refused = hello.random.is_some_and(|random| self.refused.contains(&random));
+        let waiting = self.phase == Phase::Waiting && self.setup.role == DtlsRole::Server;
+        if !waiting || hello.sequence != 0 || refused {
+            return None;
+        }
+        let decision = self.admission.decide(now, source, standing, hello, &self.associations);
+        let Decision::Admit { returning, instead_of } = decision else {
+            return None;
+        };
+        let Ok(mut association) = Association::new(now, &self.setup, source, standing) else {
+            self.see(Failure { standing, failure: TransportFailure::Internal, remote: source });
+            return None;
+        };
+        association.returning = returning;
+        if let Some(index) = instead_of {
+            self.associations.remove(index);
+        }
+        if standing > Standing::Unproven {
+            self.condemned = None;
+        }
+        self.associations.push(association);
+        self.associations.len().checked_sub(1)
+    }
+
+    /// A plaintext alert counts only from where the peer is known to be: anybody else would use it to end the handshake.
+    fn note_alert(&mut self, now: Instant, standing: Standing, survey: &Survey<'_>, targets: &[usize]) {
+        let Some(alert) = survey.alert().filter(|alert| alert.fatal && self.phase == Phase::Waiting) else {
+            return;
+        };
+        for index in targets {
+            let association = self.associations.get_mut(*index);
+            if let Some(association) = association.filter(|it| it.standing.max(standing) > Standing::Unproven) {
+                association.note_alert(now, alert.code);
+            }
+        }
     }
 
     /// Call at or after the time that [`Self::poll_timeout`] names.
     pub fn handle_timeout(&mut self, now: Instant) {
-        let _ = now;
+        for index in (0..self.associations.len()).rev() {
+            if let Some(association) = self.associations.get_mut(index) {
+                let progress = association.handle_timeout(now);
+                self.settle(now, index, progress);
+            }
+        }
+        let given_up = self.condemned.is_some_and(|when| when <= now);
+        if self.phase == Phase::Waiting && (given_up || self.deadline.is_some_and(|deadline| deadline <= now)) {
+            match self.seen {
+                Some(seen) => self.fail(seen.failure, Some(seen.remote)),
+                None => self.fail(TransportFailure::HandshakeTimeout, None),
+            }
+        }
     }
 
     /// When to call [`Self::handle_timeout`].
     pub fn poll_timeout(&self) -> Option<Instant> {
-        None
+        let own = if self.phase == Phase::Waiting { [self.deadline, self.condemned] } else { [None, None] };
+        let associations = self.associations.iter().filter_map(Association::poll_timeout);
+        own.into_iter().flatten().chain(associations).min()
     }
 
     /// The next datagram to send.
     pub fn poll_transmit(&mut self) -> Option<Transmit> {
-        None
+        self.transmits.pop_front()
     }
 
     /// The next event.
     pub fn poll_event(&mut self) -> Option<EndpointEvent> {
-        None
+        self.events.pop_front()
+    }
+
+    /// Draws the consequences of a call into the association at `index`.
+    fn settle(&mut self, now: Instant, index: usize, progress: Progress) {
+        let Some(association) = self.associations.get_mut(index) else {
+            return;
+        };
+        match progress {
+            Progress::Pending => association.flush(&mut self.transmits),
+            Progress::Established(established) => {
+                association.flush(&mut self.transmits);
+                self.keyed(index, *established);
+            }
+            Progress::Failed(failure) => self.drop_failed(now, index, failure),
+            Progress::Closed => {
+                association.flush(&mut self.transmits);
+                self.associations.clear();
+                self.phase = Phase::Over;
+                self.events.push_back(EndpointEvent::Closed);
+            }
+        }
+    }
+
+    fn keyed(&mut self, index: usize, established: Established) {
+        let association = self.associations.swap_remove(index);
+        let Established { profile, version, hash, inbound, outbound } = established;
+        let remote = association.remote;
+        tracing::debug!(%remote, ?profile, version, "DTLS association is complete");
+        self.associations.clear();
+        self.associations.push(association);
+        self.phase = Phase::Keyed;
+        let keyed = Keyed { profile, version, hash, remote, inbound, outbound };
+        self.events.push_back(EndpointEvent::Keyed(Box::new(keyed)));
+    }
+
+    fn drop_failed(&mut self, now: Instant, index: usize, failure: TransportFailure) {
+        let mut association = self.associations.remove(index);
+        let (standing, remote) = (association.standing, association.remote);
+        tracing::debug!(%remote, %failure, ?standing, "DTLS association has failed");
+        // Where one source has several associations only one can be the peer's, and the alert of another would end it.
+        if !self.associations.iter().any(|other| other.is_reached_from(remote, standing)) {
+            association.flush(&mut self.transmits);
+        }
+        if let Some(random) = association.random() {
+            self.refused.truncate(MAX_REFUSED - 1);
+            self.refused.push_front(random);
+        }
+        self.see(Failure { standing, failure, remote });
+        let mismatch = failure == TransportFailure::FingerprintMismatch;
+        let others = self.associations.iter().any(|other| other.standing > Standing::Unproven);
+        if mismatch && standing == Standing::Validated {
+            self.fail(failure, Some(remote));
+        } else if !mismatch && standing > Standing::Unproven && !others {
+            // A believed plaintext alert has had its time already, but the peer may begin anew.
+            self.condemned = now.checked_add(SECOND_CHANCE);
+        }
+    }
+
+    /// Remembers the failure that tells most: of the source with the best standing, and there the most definite.
+    fn see(&mut self, failure: Failure) {
+        let weight = |failure: &Failure| (failure.standing, definiteness(failure.failure));
+        if self.seen.as_ref().is_none_or(|seen| weight(seen) < weight(&failure)) {
+            self.seen = Some(failure);
+        }
+    }
+
+    fn fail(&mut self, failure: TransportFailure, remote: Option<SocketAddr>) {
+        self.associations.clear();
+        self.phase = Phase::Over;
+        self.events.push_back(EndpointEvent::Failed { failure, remote });
+    }
+}
+
+/// How much a failure tells an operator, by rank.
+fn definiteness(failure: TransportFailure) -> u8 {
+    match failure {
+        TransportFailure::FingerprintMismatch => 7,
+        TransportFailure::NoCommonProfile | TransportFailure::NoUseSrtp => 6,
+        TransportFailure::CertificateMissing | TransportFailure::NoExtendedMasterSecret => 5,
+        TransportFailure::Version => 4,
+        TransportFailure::AlertReceived(_) => 3,
+        TransportFailure::ProtocolViolation => 2,
+        TransportFailure::Internal => 1,
+        _ => 0,
     }
 }
