@@ -8,7 +8,7 @@
 //!   cheaper than datagram by datagram.
 //! * [`Pace`] decides when to let datagrams gather before they are fetched.
 
-mod slots;
+mod ports;
 
 use std::io;
 use std::net::SocketAddr;
@@ -26,7 +26,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 use crate::pace::Pace;
 use crate::socket_name::SocketName;
 use crate::sys::{self, Epoll, EventCounter, Events, Messages};
-use slots::Slots;
+use ports::Ports;
 
 /// Ready sockets fetched by one epoll call. Those beyond come with the next one: epoll goes round them in turn.
 const EVENTS: usize = 256;
@@ -79,7 +79,7 @@ pub struct Mmsg {
     look: u32,
     /// System calls of [`Backend::wait`], to be reported by [`Backend::receive`].
     calls: usize,
-    sockets: Slots<PortSocket>,
+    sockets: Ports<PortSocket>,
     messages: Messages,
     pace: Pace,
     segmentation: bool,
@@ -111,7 +111,7 @@ impl Mmsg {
             looked: false,
             look: 0,
             calls: 0,
-            sockets: Slots::default(),
+            sockets: Ports::default(),
             messages: Messages::new(),
             pace: Pace::new(config.longest_pause, Instant::now()),
             segmentation: config.segmentation,
