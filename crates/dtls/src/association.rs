@@ -89,6 +89,11 @@ impl Association {
         self.random
     }
 
+    /// Random and length of the ClientHello that made it.
+    pub(crate) fn hello(&self) -> Option<([u8; 32], usize)> {
+        self.random.zip(self.hello_len)
+    }
+
     /// Starts a client.
     pub(crate) fn start(&mut self, now: Instant) -> Progress {
         let progress = self.engine.advance(now);

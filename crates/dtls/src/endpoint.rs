@@ -18,7 +18,7 @@ use crate::{Error, Identity, Versions};
 /// clear may have been forged, and then the peer goes on.)
 const SECOND_CHANCE: Duration = Duration::from_secs(1);
 
-/// Randoms of ClientHellos that have failed: their retransmissions would only fail again.
+/// ClientHellos that have failed and are remembered: their retransmissions would only fail again.
 const MAX_REFUSED: usize = 8;
 
 /// What an endpoint is to do.
@@ -116,6 +116,21 @@ struct Failure {
     remote: SocketAddr,
 }
 
+/// A ClientHello that has failed. Fragments without the random are told by the other two.
+struct Refused {
+    random: [u8; 32],
+    source: SocketAddr,
+    message_len: usize,
+}
+
+impl Refused {
+    fn matches(&self, source: SocketAddr, hello: &HelloFragment) -> bool {
+        hello
+            .random
+            .map_or(self.source == source && self.message_len == hello.message_len, |random| random == self.random)
+    }
+}
+
 /// All associations of one transport and one generation. The contract is on the crate page.
 pub struct Endpoint {
     setup: Setup,
@@ -129,7 +144,7 @@ pub struct Endpoint {
     condemned: Option<Instant>,
     /// The most telling failure so far.
     seen: Option<Failure>,
-    refused: VecDeque<[u8; 32]>,
+    refused: VecDeque<Refused>,
 }
 
 impl Endpoint {
@@ -266,7 +281,7 @@ impl Endpoint {
 
     /// Server: makes an association for a first ClientHello, if there is a place.
     fn admit(&mut self, now: Instant, source: SocketAddr, standing: Standing, hello: &HelloFragment) -> Option<usize> {
-        let refused = hello.random.is_some_and(|random| self.refused.contains(&random));
+        let refused = self.refused.iter().any(|refused| refused.matches(source, hello));
         let waiting = self.phase == Phase::Waiting && self.setup.role == DtlsRole::Server;
         if !waiting || hello.sequence != 0 || refused {
             return None;
@@ -378,9 +393,9 @@ impl Endpoint {
         if !self.associations.iter().any(|other| other.is_reached_from(remote, standing)) {
             association.flush(&mut self.transmits);
         }
-        if let Some(random) = association.random() {
+        if let Some((random, message_len)) = association.hello() {
             self.refused.truncate(MAX_REFUSED - 1);
-            self.refused.push_front(random);
+            self.refused.push_front(Refused { random, source: remote, message_len });
         }
         self.see(Failure { standing, failure, remote });
         let mismatch = failure == TransportFailure::FingerprintMismatch;

@@ -254,11 +254,6 @@ impl Guard {
         awaited
     }
 
-    /// Length of the awaited first message, once a fragment of it has come.
-    pub fn first_message_len(&self) -> Option<usize> {
-        self.shapes.first().copied().flatten().filter(|shape| shape.0 == 0).map(|shape| shape.2)
-    }
-
     fn refill(&mut self, now: Instant) {
         // Whole milliseconds only, so that calls in quick succession do not lose what they round away.
         let passed = now.saturating_duration_since(self.refilled);
