@@ -52,15 +52,15 @@ impl Phone {
 
     /// Its answer to this offer: the crypto line of its own suite, whatever the tag.
     pub fn answer(&self, offer: &str) -> anyhow::Result<String> {
-        let (tag, _) = self.chosen_crypto(offer)?;
+        let (tag, _) = chosen_crypto(self.suite, offer)?;
         self.description(tag)
     }
 
     /// Takes up the call that `remote` (the other side's SDP) describes: notes what arrives and, when told to, sends a
     /// tone of this frequency, 50 packets a second.
     pub fn start(self, remote: &str, frequency: f64, sent: Tally, heard: Tally) -> anyhow::Result<PhoneCall> {
-        let (_, key) = self.chosen_crypto(remote)?;
-        let target = media_address(remote)?;
+        let (_, key) = chosen_crypto(self.suite, remote)?;
+        let (target, description) = (media_address(remote)?, self.description(1)?);
         let profile = self.suite.profile;
         let context = |key: &[u8]| {
             let (key, salt) = key.split_at(profile.key_len());
@@ -73,7 +73,7 @@ impl Phone {
             let (sending, ended) = (sending.clone(), ended.clone());
             move || line.run(frequency, &sending, &ended)
         })?;
-        Ok(PhoneCall { sending, ended, thread })
+        Ok(PhoneCall { suite: self.suite, description, remote_key: key, target, sending, ended, thread })
     }
 
     fn description(&self, tag: u32) -> anyhow::Result<String> {
@@ -86,33 +86,29 @@ impl Phone {
              m=audio {port} RTP/SAVP 0\r\na=rtpmap:0 PCMU/8000\r\na=crypto:{tag} {suite} inline:{key}\r\na=sendrecv\r\n"
         ))
     }
-
-    fn chosen_crypto(&self, description: &str) -> anyhow::Result<(u32, Vec<u8>)> {
-        for line in description.lines().filter_map(|line| line.strip_prefix("a=crypto:")) {
-            let mut words = line.split_ascii_whitespace();
-            let tag = words.next().context("crypto line without a tag")?.parse()?;
-            if words.next() != Some(self.suite.name) {
-                continue;
-            }
-            let inline = words.next().and_then(|key| key.strip_prefix("inline:")).context("crypto line without a key")?;
-            let key = decode_base64(inline.split('|').next().unwrap_or_default())?;
-            if key.len() != self.own_key.len() {
-                bail!("key of {} bytes for {}", key.len(), self.suite.name);
-            }
-            return Ok((tag, key));
-        }
-        bail!("no {} in:\n{description}", self.suite.name)
-    }
 }
 
 /// A phone in a call.
 pub struct PhoneCall {
+    suite: Suite,
+    description: String,
+    remote_key: Vec<u8>,
+    target: SocketAddr,
     sending: Arc<AtomicBool>,
     ended: Arc<AtomicBool>,
     thread: JoinHandle<anyhow::Result<u64>>,
 }
 
 impl PhoneCall {
+    /// Its answer to a further offer, which must leave its own side as it is: the same keys and the same address.
+    pub fn answer_again(&self, offer: &str) -> anyhow::Result<String> {
+        let (tag, key) = chosen_crypto(self.suite, offer)?;
+        if key != self.remote_key || media_address(offer)? != self.target {
+            bail!("the further offer changes keys or address:\n{offer}");
+        }
+        Ok(self.description.replace("a=crypto:1 ", &format!("a=crypto:{tag} ")))
+    }
+
     /// Speaks.
     pub fn start_sending(&self) {
         self.sending.store(true, Ordering::Relaxed);
@@ -199,6 +195,24 @@ impl Line {
             _ => self.rejected += 1,
         }
     }
+}
+
+/// Tag and key of the first crypto line with this suite.
+fn chosen_crypto(suite: Suite, description: &str) -> anyhow::Result<(u32, Vec<u8>)> {
+    for line in description.lines().filter_map(|line| line.strip_prefix("a=crypto:")) {
+        let mut words = line.split_ascii_whitespace();
+        let tag = words.next().context("crypto line without a tag")?.parse()?;
+        if words.next() != Some(suite.name) {
+            continue;
+        }
+        let inline = words.next().and_then(|key| key.strip_prefix("inline:")).context("crypto line without a key")?;
+        let key = decode_base64(inline.split('|').next().unwrap_or_default())?;
+        if key.len() != suite.profile.key_len() + suite.profile.salt_len() {
+            bail!("key of {} bytes for {}", key.len(), suite.name);
+        }
+        return Ok((tag, key));
+    }
+    bail!("no {} in:\n{description}", suite.name)
 }
 
 /// Where the first section of a description wants its RTP.

@@ -1,0 +1,122 @@
+//! The server under test: the real binary, in a process of its own, on ports of its own.
+
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+
+use crate::ng::NgClient;
+
+/// A running server; it ends with this value.
+pub struct Server {
+    process: Child,
+    /// Where its control protocol listens.
+    pub ng: SocketAddr,
+    /// Where its metrics and calls are served.
+    pub admin: SocketAddr,
+}
+
+impl Server {
+    /// Starts the server that was built beside the running test.
+    pub fn start(flags: &[&str]) -> anyhow::Result<Self> {
+        Self::start_binary(&built_beside_this()?, flags)
+    }
+
+    /// Starts this binary. It listens on loopback, on ports that the system chooses; `flags` come last and win.
+    pub fn start_binary(binary: &Path, flags: &[&str]) -> anyhow::Result<Self> {
+        let mut process = Command::new(binary)
+            .args(["--ng", "127.0.0.1:0", "--admin", "127.0.0.1:0"])
+            .args(flags)
+            .stdout(Stdio::piped())
+            .spawn()
+            .with_context(|| format!("{}", binary.display()))?;
+        let stdout = process.stdout.take().context("piped")?;
+        let (mut ng, mut admin) = (None, None);
+        let mut lines = BufReader::new(stdout).lines();
+        while ng.is_none() || admin.is_none() {
+            let Some(line) = lines.next().transpose()? else {
+                bail!("the server ended while it started: {}", process.wait()?);
+            };
+            match line.split_whitespace().next() {
+                Some("ng") => ng = first_address(&line),
+                Some("admin") => admin = first_address(&line),
+                _ => {}
+            }
+        }
+        // Keeps the pipe empty, so that the server never waits for us.
+        std::thread::spawn(move || lines.count());
+        Ok(Self { process, ng: ng.context("no ng address")?, admin: admin.context("no admin address")? })
+    }
+
+    /// A client of its control protocol.
+    pub fn ng_client(&self) -> anyhow::Result<NgClient> {
+        NgClient::connect(self.ng)
+    }
+
+    /// The body of a page of its admin listener.
+    pub fn page(&self, path: &str) -> anyhow::Result<String> {
+        use std::io::{Read, Write};
+        let mut stream = std::net::TcpStream::connect(self.admin)?;
+        stream.set_read_timeout(Some(Duration::from_secs(5)))?;
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", self.admin)?;
+        let mut response = String::new();
+        stream.read_to_string(&mut response)?;
+        let (head, body) = response.split_once("\r\n\r\n").context("no end of headers")?;
+        if !head.starts_with("HTTP/1.1 200") {
+            bail!("{path}: {head}");
+        }
+        Ok(body.to_owned())
+    }
+
+    /// The sum of a metric over all its label sets that contain `labels`.
+    pub fn metric(&self, name: &str, labels: &str) -> anyhow::Result<f64> {
+        let page = self.page("/metrics")?;
+        let values = page.lines().filter(|line| {
+            let rest = line.strip_prefix(name).unwrap_or("#");
+            (rest.starts_with('{') || rest.starts_with(' ')) && rest.contains(labels)
+        });
+        values.map(|line| Ok(line.rsplit(' ').next().unwrap_or_default().parse::<f64>()?)).sum()
+    }
+
+    /// Asks the server to end in order and returns its exit status.
+    pub fn stop(mut self) -> anyhow::Result<std::process::ExitStatus> {
+        nix::sys::signal::kill(
+            nix::unistd::Pid::from_raw(self.process.id() as i32),
+            nix::sys::signal::Signal::SIGTERM,
+        )?;
+        let deadline = Instant::now() + Duration::from_secs(10);
+        loop {
+            if let Some(status) = self.process.try_wait()? {
+                return Ok(status);
+            }
+            if Instant::now() > deadline {
+                bail!("the server does not end");
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+fn first_address(line: &str) -> Option<SocketAddr> {
+    line.split_whitespace().find_map(|word| {
+        let word = word.strip_prefix("http://").unwrap_or(word);
+        word.split('/').next()?.parse().ok()
+    })
+}
+
+fn built_beside_this() -> anyhow::Result<PathBuf> {
+    let this = std::env::current_exe()?;
+    // target/debug/deps/scenario-… or target/debug/demo
+    let beside = this.ancestors().skip(1).take(2).map(|folder| folder.join("sallyport")).find(|path| path.is_file());
+    beside.context("the server is not built: cargo build --package sallyport")
+}

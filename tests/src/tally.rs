@@ -10,6 +10,7 @@ pub struct Tally(Arc<Mutex<Packets>>);
 
 #[derive(Default)]
 struct Packets {
+    hears_strangers: bool,
     sent: HashMap<u16, (Instant, Vec<u8>)>,
     delays: Vec<Duration>,
     arrived: HashMap<u16, u32>,
@@ -50,6 +51,13 @@ impl Summary {
 }
 
 impl Tally {
+    /// A tally of a direction whose sender does not note what it sends, as a browser's: it keeps what arrives.
+    pub fn hearing_strangers() -> Self {
+        let tally = Self::default();
+        tally.packets().hears_strangers = true;
+        tally
+    }
+
     /// Notes a packet that leaves.
     pub fn sent(&self, sequence_number: u16, payload: &[u8]) {
         self.packets().sent.insert(sequence_number, (Instant::now(), payload.to_vec()));
@@ -59,6 +67,10 @@ impl Tally {
     pub fn arrived(&self, sequence_number: u16, payload: &[u8]) {
         let now = Instant::now();
         let mut packets = self.packets();
+        if packets.hears_strangers {
+            packets.payloads.extend_from_slice(payload);
+            return;
+        }
         let Some((left, original)) = packets.sent.get(&sequence_number) else {
             packets.unknown += 1;
             return;
