@@ -115,6 +115,12 @@ impl<'a> Message<'a> {
         Some(message)
     }
 
+    /// Length of the whole message in bytes.
+    #[expect(clippy::len_without_is_empty, reason = "a message is never empty: it has a header")]
+    pub fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
     /// Kind of message.
     pub fn class(&self) -> MessageClass {
         self.class
