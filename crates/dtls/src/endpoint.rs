@@ -436,3 +436,9 @@ fn definiteness(failure: TransportFailure) -> u8 {
         _ => 0,
     }
 }
+
+// An endpoint may be moved to the thread that drives it.
+const _: fn() = || {
+    fn is_send<T: Send>() {}
+    is_send::<Endpoint>();
+};

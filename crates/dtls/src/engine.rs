@@ -201,8 +201,10 @@ impl Engine {
             return Err(TransportFailure::NoExtendedMasterSecret);
         }
         let selected = ssl.selected_srtp_profile().ok_or(TransportFailure::NoUseSrtp)?;
-        let profile =
-            u16::try_from(selected.id().as_raw()).ok().and_then(Profile::from_dtls_id).ok_or(TransportFailure::Internal)?;
+        let profile = u16::try_from(selected.id().as_raw())
+            .ok()
+            .and_then(Profile::from_dtls_id)
+            .ok_or(TransportFailure::Internal)?;
         let (inbound, outbound) = master_keys(ssl, self.role, profile).ok_or(TransportFailure::Internal)?;
         Ok(Established { profile, version, hash, inbound, outbound })
     }

@@ -235,7 +235,8 @@ impl Guard {
             let ahead = sequence.checked_sub(position.read_sequence);
             // The first message that a server gets stands alone: nobody can answer what we have not sent.
             let early = self.role == DtlsRole::Server && position.read_sequence == 0 && sequence != 0;
-            if !is_expected(self.role, fragment.kind) || early || ahead.is_some_and(|ahead| ahead >= MAX_MESSAGES_AHEAD) {
+            if !is_expected(self.role, fragment.kind) || early || ahead.is_some_and(|ahead| ahead >= MAX_MESSAGES_AHEAD)
+            {
                 return false;
             }
             if ahead.is_some() {
@@ -288,11 +289,8 @@ impl Allowance {
             [HANDSHAKE, _, _, 0, 0, ..] => Fragments(record.get(PLAINTEXT_HEADER..).unwrap_or_default()).count(),
             _ => 0,
         };
-        let after = (
-            self.bytes.checked_sub(record.len()),
-            self.records.checked_sub(1),
-            self.fragments.checked_sub(fragments),
-        );
+        let after =
+            (self.bytes.checked_sub(record.len()), self.records.checked_sub(1), self.fragments.checked_sub(fragments));
         let (Some(bytes), Some(records), Some(fragments)) = after else {
             return false;
         };

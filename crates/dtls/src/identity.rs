@@ -104,8 +104,7 @@ impl Identity {
     pub(crate) fn context(&self, profiles: &[Profile], versions: Versions) -> Result<SslContext, Error> {
         // A poisoned list is still a list of whole entries.
         let mut contexts = self.shared.contexts.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, _, context)) =
-            contexts.iter().find(|(known, range, _)| known == profiles && *range == versions)
+        if let Some((_, _, context)) = contexts.iter().find(|(known, range, _)| known == profiles && *range == versions)
         {
             return Ok(context.clone());
         }

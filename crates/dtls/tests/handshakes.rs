@@ -233,7 +233,9 @@ fn only_fingerprints_of_the_strongest_hash_count() {
         (vec![right(HashAlgorithm::Sha1)], Ok(())),
         (vec![another_fingerprint()], mismatch),
     ] {
-        for (version, role) in BOTH.into_iter().flat_map(|version| [(version, DtlsRole::Client), (version, DtlsRole::Server)]) {
+        for (version, role) in
+            BOTH.into_iter().flat_map(|version| [(version, DtlsRole::Client), (version, DtlsRole::Server)])
+        {
             let ours = Identity::generate().unwrap();
             let config = EndpointConfig { fingerprints: fingerprints.clone(), ..config(role, &ours) };
             let mut endpoint = Endpoint::new(origin(), &ours, config).unwrap();
@@ -317,7 +319,13 @@ fn starting_elsewhere_starts_over() {
     net.client.endpoint.start(net.now, address(2));
     net.settle();
     net.assert_keyed();
-    assert!(net.client.sent.iter().filter(|(when, _, _)| *when > net.start + Duration::from_secs(1)).all(|s| s.1 == address(2)));
+    assert!(
+        net.client
+            .sent
+            .iter()
+            .filter(|(when, _, _)| *when > net.start + Duration::from_secs(1))
+            .all(|s| s.1 == address(2))
+    );
 }
 
 #[test]

@@ -44,10 +44,8 @@ fn handshake_in_flood(
     per_second: u32,
     source: impl Fn(u32) -> SocketAddr,
 ) -> Net {
-    let hellos: Vec<_> = [SslVersion::DTLS1_2, SslVersion::DTLS1_3]
-        .into_iter()
-        .flat_map(|version| bogus_hellos(version, 50))
-        .collect();
+    let hellos: Vec<_> =
+        [SslVersion::DTLS1_2, SslVersion::DTLS1_3].into_iter().flat_map(|version| bogus_hellos(version, 50)).collect();
     let mut net = Net::pair(versions);
     net.server.standing = genuine;
     let step = Duration::from_secs(1) / per_second;
@@ -117,7 +115,9 @@ fn a_running_handshake_outlives_a_flood_that_begins_later() {
         }
         net.settle();
         net.assert_keyed();
-        assert!(net.now - net.start < Duration::from_millis(150));
+        // A small 1.2 ClientHello has to come twice before all of our answer may go.
+        let limit = if versions == Versions::Dtls13 { 150 } else { 500 };
+        assert!(net.now - net.start < Duration::from_millis(limit));
     }
 }
 
@@ -127,21 +127,17 @@ fn a_wrong_certificate_from_an_unproven_source_leaves_the_genuine_one_alone() {
         let mut net = Net::pair(versions);
         net.server.standing = Standing::Unproven;
         let impostor = address(66);
-        let (certificate, _) = (Credential::ec(), ());
-        let mut builder = context(Some(&certificate), SslVersion::DTLS1_2);
+        let credential = Credential::ec();
+        let mut builder = context(Some(&credential), SslVersion::DTLS1_2);
         builder.set_tlsext_use_srtp("SRTP_AEAD_AES_128_GCM").unwrap();
         let mut raw = RawPeer::new(builder, true, 1200);
         for _ in 0..20 {
-            for bytes in raw.take() {
+            // All it sends it sends thrice, which lets the whole of our flight go.
+            for bytes in raw.take().into_iter().flat_map(|bytes| vec![bytes; 3]) {
                 net.server.endpoint.handle_datagram(net.now, impostor, Standing::Unproven, &bytes);
             }
             while let Some(sent) = net.server.endpoint.poll_transmit() {
                 raw.handle(sent.bytes);
-            }
-            // Its own retransmissions, which let more of our flight go.
-            for bytes in raw.take() {
-                net.server.endpoint.handle_datagram(net.now, impostor, Standing::Unproven, &bytes);
-                net.server.endpoint.handle_datagram(net.now, impostor, Standing::Unproven, &bytes);
             }
         }
         assert!(raw.error.is_some(), "the impostor has heard that it is none");
@@ -208,7 +204,8 @@ fn an_unproven_source_gets_at_most_three_times_what_it_sent() {
         for (number, hello) in bogus_hellos(version, 100).iter().enumerate() {
             let source = stranger(number as u32);
             let (mut sent, mut received) = (0, 0);
-            for bytes in hello {
+            // Some come twice, so that a small one gets its answer.
+            for bytes in hello.iter().cycle().take(hello.len() * (1 + number % 2)) {
                 received += bytes.len();
                 endpoint.handle_datagram(now, source, Standing::Unproven, bytes);
             }
@@ -245,7 +242,8 @@ fn an_unproven_peer_gets_through_on_its_retransmissions_however_small_its_hello(
 fn only_a_server_answers_client_hellos_and_only_while_it_waits() {
     let hello = &bogus_hellos(SslVersion::DTLS1_2, 1)[0][0];
     let mut net = Net::pair(Versions::Both);
-    let stray = |endpoint: &mut Endpoint, now: Instant| endpoint.handle_datagram(now, address(9), Standing::Unproven, hello);
+    let stray =
+        |endpoint: &mut Endpoint, now: Instant| endpoint.handle_datagram(now, address(9), Standing::Unproven, hello);
     let now = net.now;
     assert_eq!(stray(&mut net.client.endpoint, now), Verdict::Rejected, "not started");
     net.start();
@@ -267,12 +265,9 @@ fn a_spoofed_plaintext_handshake_message_does_not_reach_an_encrypted_association
     net.start();
     net.run_for(common::LATENCY + Duration::from_millis(5));
     // A Certificate with message_seq 1 in epoch 0, from the peer's address.
-    let forged = [
-        &[22, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 0, 9, 0, 16][..],
-        &[11, 0, 0, 4, 0, 1, 0, 0, 0, 0, 0, 4],
-        &[0, 0, 1, 7],
-    ]
-    .concat();
+    let forged =
+        [&[22, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 0, 9, 0, 16][..], &[11, 0, 0, 4, 0, 1, 0, 0, 0, 0, 0, 4], &[0, 0, 1, 7]]
+            .concat();
     let peer = net.client.address;
     assert_eq!(net.server.endpoint.handle_datagram(net.now, peer, Standing::Validated, &forged), Verdict::Dropped);
     net.settle();

@@ -84,7 +84,11 @@ impl Admission {
             Some(instead_of) if bucket.take(now) => Decision::Admit { returning, instead_of },
             _ => {
                 if standing == Standing::Unproven {
-                    self.turned_away.get_or_insert_with(|| Box::new(Filter::new(now))).insert(now, source, hello.offset);
+                    self.turned_away.get_or_insert_with(|| Box::new(Filter::new(now))).insert(
+                        now,
+                        source,
+                        hello.offset,
+                    );
                 }
                 Decision::Reject
             }
@@ -100,8 +104,8 @@ impl Admission {
         associations: &[Association],
     ) -> Option<Option<usize>> {
         let same_source = |association: &&Association| association.remote == source;
-        let crowded = standing == Standing::Unproven
-            && associations.iter().filter(same_source).count() >= MAX_PER_SOURCE;
+        let crowded =
+            standing == Standing::Unproven && associations.iter().filter(same_source).count() >= MAX_PER_SOURCE;
         if associations.len() < MAX_ASSOCIATIONS && !crowded {
             return Some(None);
         }

@@ -45,11 +45,11 @@ fn a_client_hello_is_seen_with_its_random() {
 #[test]
 fn impossible_fragments_are_dropped() {
     for datagram in [
-        hello(100, 90, 20),                                                                 // beyond the message
-        hello(MAX_MESSAGE + 1, 0, 100),                                                     // too long a message
-        hello(10, 0, 10),                                                                   // too short for a ClientHello
-        record(HANDSHAKE, 0, &fragment_bytes(CLIENT_HELLO, 100, 0, 50, &[])),               // says nothing
-        record(HANDSHAKE, 0, &fragment_bytes(CLIENT_HELLO, 100, 2, 0, &[7; 100])),          // no client sends a third
+        hello(100, 90, 20),                                                              // beyond the message
+        hello(MAX_MESSAGE + 1, 0, 100),                                                  // too long a message
+        hello(10, 0, 10),                                                                // too short for a ClientHello
+        record(HANDSHAKE, 0, &fragment_bytes(CLIENT_HELLO, 100, 0, 50, &[])),            // says nothing
+        record(HANDSHAKE, 0, &fragment_bytes(CLIENT_HELLO, 100, 2, 0, &[7; 100])),       // no client sends a third
         record(HANDSHAKE, 0, &fragment_bytes(CLIENT_HELLO, 100, 0, 0, &[7; 100])[..60]), // cut off
         record(HANDSHAKE, 0, &[]),
         record(APPLICATION_DATA, 0, &[0; 20]),

@@ -8,12 +8,11 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use control::{DtlsRole, Fingerprint, HashAlgorithm, Profile, TransportFailure};
-use sallyport_dtls::{Endpoint, EndpointConfig, EndpointEvent, Identity, Keyed, Standing, Versions};
 use rand::rngs::ChaCha8Rng;
 use rand::{RngExt, SeedableRng};
+use sallyport_dtls::{Endpoint, EndpointConfig, EndpointEvent, Identity, Keyed, Standing, Versions};
 
-pub const PROFILES: [Profile; 3] =
-    [Profile::AeadAes256Gcm, Profile::AeadAes128Gcm, Profile::AesCm128HmacSha1_80];
+pub const PROFILES: [Profile; 3] = [Profile::AeadAes256Gcm, Profile::AeadAes128Gcm, Profile::AesCm128HmacSha1_80];
 pub const LATENCY: Duration = Duration::from_millis(20);
 
 /// An address of the documentation range.
