@@ -183,3 +183,6 @@ fn word(bytes: &[u8], at: usize) -> Option<u32> {
 fn half(bytes: &[u8], at: usize) -> Option<u16> {
     bytes.get(at..)?.first_chunk::<2>().map(|&bytes| u16::from_be_bytes(bytes))
 }
+
+#[cfg(test)]
+mod tests;

@@ -26,6 +26,11 @@ fn config(remote: Option<Credentials>) -> LiteConfig {
     LiteConfig { local: local(), remote, remote_lite: false, signalled: None }
 }
 
+#[expect(clippy::disallowed_methods, reason = "the first moment of the test's own clock")]
+fn start() -> Instant {
+    Instant::now()
+}
+
 fn address(port: u16) -> SocketAddr {
     SocketAddr::from(([192, 0, 2, 1], port))
 }
@@ -44,7 +49,7 @@ impl Scene {
     }
 
     fn of(config: LiteConfig) -> Self {
-        Self { agent: LiteAgent::new(config), now: Instant::now(), peer: "them", transactions: 0 }
+        Self { agent: LiteAgent::new(config), now: start(), peer: "them", transactions: 0 }
     }
 
     fn request(

@@ -55,7 +55,7 @@ impl<'a> Encoder<'a> {
 
     /// ERROR-CODE without a reason phrase, which is for diagnosis only (RFC 8489 §14.8).
     pub fn error_code(&mut self, code: u16) -> &mut Self {
-        let (class, number) = ((code / 100 & 7) as u8, (code % 100) as u8);
+        let (class, number) = (((code / 100) & 7) as u8, (code % 100) as u8);
         self.attribute(attribute::ERROR_CODE, &[0, 0, class, number])
     }
 

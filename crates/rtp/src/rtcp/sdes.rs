@@ -66,15 +66,15 @@ impl<'a> SdesChunks<'a> {
     fn take(&mut self) -> Option<SdesChunk<'a>> {
         let (&ssrc, behind) = self.rest.split_first_chunk::<4>()?;
         let mut end = 0;
-        loop {
+        // RFC 3550 §6.5 wants a null behind the items. Of the last chunk it is not missed: the packet's end will do.
+        while end < behind.len() || self.left > 0 {
             match behind.get(end)? {
                 0 => break,
                 _ => end = end + 2 + usize::from(*behind.get(end + 1)?),
             }
         }
         let items = behind.get(..end)?;
-        // At least one null ends the items; the chunk ends with the word it stands in.
-        self.rest = behind.get((end / 4 + 1) * 4..)?;
+        self.rest = behind.get((end / 4 + 1) * 4..).unwrap_or_default();
         Some(SdesChunk { ssrc: u32::from_be_bytes(ssrc), items })
     }
 
