@@ -90,7 +90,8 @@ mod tests {
         let second = contexts.insert("second");
         assert_eq!(contexts.remove(first), Some("first"));
         let third = contexts.insert("third");
-        assert_eq!((contexts.get(first), contexts.remove(first)), (None, None));
+        assert_eq!(contexts.get(first), None);
+        assert_eq!(contexts.remove(first), None);
         assert_eq!((contexts.get(second), contexts.get(third)), (Some(&"second"), Some(&"third")));
         assert_eq!(contexts.len(), 2);
     }
