@@ -1,6 +1,39 @@
-//! What a worker does with one batch of datagrams: transports, keying, latching, flows.
+//! What a worker does with one batch of datagrams: transports, keying, latching, flows. No I/O, no thread, no clock.
+//!
+//! # Contract
+//! A [`Shard`] is driven by one thread:
+//! * [`Shard::open_transport`], [`Shard::apply`] and [`Shard::remove`] carry out the session's commands;
+//! * [`Shard::handle_batch`] takes each received batch and marks what leaves of it; send the batch, then take batches from
+//!   [`Shard::poll_transmit`] and send them until there is none;
+//! * [`Shard::handle_handshake`] takes what handshake threads have to say, [`Shard::handle_timeout`] is called at
+//!   [`Shard::poll_timeout`];
+//! * after any of these, [`Shard::poll_handshake`], [`Shard::poll_event`], [`Shard::poll_close`] and
+//!   [`Shard::poll_traffic_class`] are taken until they are empty, and [`Shard::poll_transmit`] as above.
+//!
+//! Nothing the network sends is an error: every datagram ends in one [`control::Verdict`], and each is counted.
+//!
+//! # A datagram's way
+//! ```text
+//! admit ── STUN answered, DTLS to its handshake thread, source of media judged
+//! open ─── SRTP of the whole batch: replay, tag, commit, decrypt
+//! accept ─ latch, consent, stream, flow; RTCP translated and filtered
+//! leave ── egress index, SRTP of the whole batch, route
+//! ```
+//!
+//! # Sending
+//! The right to send from a port is private to one module, beside the SRTP context. What leaves a secure leg is what
+//! that module has encrypted, a STUN message or a DTLS record; there is no other way.
 
+mod egress;
 pub mod handshake;
+mod latch;
+mod path;
+mod ports;
+mod queue;
+mod rebase;
+mod route;
 mod shard;
+mod streams;
+mod transport;
 
 pub use shard::{Shard, ShardConfig, ShardCounters};

@@ -1,23 +1,41 @@
-//! One worker's calls.
+//! One worker's calls: the public face, and what happens between batches.
 
+mod apply;
+mod forward;
+mod keys;
+mod receive;
+
+use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use control::{CallKey, CallStatistics, Counters, Event, Plan, TransportId, VerdictCounts};
+use control::{
+    CallKey, CallStatistics, Counters, Event, IceState, Plan, TransportEvent, TransportId, Verdict, VerdictCounts,
+};
 use datagram::{Batch, PortId, SendRight};
+use ice::IceEvent;
+use slab::Slab;
+use srtp::{Contexts, Inbound};
 
-use crate::handshake::{Input, Output};
+use crate::egress::Outbounds;
+use crate::handshake::{Handle, Input};
+use crate::path::Path;
+use crate::ports::Ports;
+use crate::transport::{Ingress, Transport};
+
+/// Timers are looked at this often: none of them is finer.
+const TICK: Duration = Duration::from_millis(100);
 
 /// Bounds of a shard.
 #[derive(Clone, Debug)]
 pub struct ShardConfig {
-    /// This shard's number; comes back in every [`Handle`](crate::handshake::Handle).
+    /// This shard's number; comes back in every [`Handle`].
     pub shard: u16,
     /// DTLS datagrams that may wait for [`Shard::poll_handshake`].
     pub handshake_queue: usize,
     /// DTLS datagrams of one transport among them.
     pub handshake_queue_per_transport: usize,
-    /// Datagrams that may wait for [`Shard::poll_transmit`].
+    /// Flights and copies, each, that may wait for [`Shard::poll_transmit`].
     pub transmit_queue: usize,
     /// How long SRTP that came before its keys may wait for them.
     pub early_media: Duration,
@@ -42,7 +60,7 @@ pub struct ShardCounters {
     pub verdicts: VerdictCounts,
     /// RTP received and authenticated (plain: from a valid source).
     pub rtp_in: Counters,
-    /// RTCP received and authenticated (plain: from a valid source).
+    /// RTCP received and authenticated (plain: from the peer).
     pub rtcp_in: Counters,
     /// RTP sent.
     pub rtp_out: Counters,
@@ -52,22 +70,88 @@ pub struct ShardCounters {
     pub stun_out: u64,
     /// DTLS datagrams sent.
     pub dtls_out: u64,
-    /// Datagrams that found the queue of [`Shard::poll_transmit`] full.
-    pub transmit_queue_full: u64,
-    /// Streams whose sequence numbers were re-based.
+    /// Flights and copies that found their queue full, and copies that could not leave.
+    pub transmit_dropped: u64,
+    /// Times that a stream's sequence was shifted.
     pub rebased: u64,
 }
 
-/// The calls of one worker.
+/// The calls of one worker. Sans-IO; the contract is on the crate page.
 pub struct Shard {
+    config: ShardConfig,
+    ports: Ports,
+    transports: Slab<Transport>,
+    calls: BTreeMap<CallKey, Call>,
+    inbounds: Contexts<Inbound>,
+    outbounds: Outbounds,
+    /// Next serial number of a transport or an association.
+    serial: u64,
+    tick: Option<Instant>,
     counters: ShardCounters,
+    handshake: VecDeque<Input>,
+    handshake_datagrams: usize,
+    flights: VecDeque<Flight>,
+    copies: VecDeque<Copy>,
+    /// Buffers for copies, used again and again.
+    spare: Vec<Vec<u8>>,
+    /// Transports whose early media may go through: slot and serial.
+    released: VecDeque<(usize, u64)>,
+    events: VecDeque<Event>,
+    closes: VecDeque<PortId>,
+    traffic_classes: VecDeque<(PortId, u8)>,
 }
 
-#[allow(missing_docs, unused_variables)]
+struct Call {
+    transports: BTreeMap<TransportId, usize>,
+    plan: Option<Plan>,
+    /// Idle time counts from here, or from the last packet if that is later.
+    idle_since: Instant,
+    idle_said: bool,
+}
+
+/// A DTLS datagram on its way out.
+struct Flight {
+    slot: usize,
+    serial: u64,
+    remote: SocketAddr,
+    bytes: Vec<u8>,
+}
+
+/// A packet's copy for one more flow, in the clear: it is encrypted when it leaves.
+struct Copy {
+    leave: receive::Leave,
+    /// Of the transport where it leaves.
+    serial: u64,
+    bytes: Vec<u8>,
+}
+
 impl Shard {
-    pub fn new(config: ShardConfig, seed: [u8; 32]) -> Self {
-        Self { counters: ShardCounters::default() }
+    /// A shard without calls.
+    pub fn new(config: ShardConfig) -> Self {
+        Self {
+            config,
+            ports: Ports::default(),
+            transports: Slab::new(),
+            calls: BTreeMap::new(),
+            inbounds: Contexts::new(),
+            outbounds: Outbounds::default(),
+            serial: 0,
+            tick: None,
+            counters: ShardCounters::default(),
+            handshake: VecDeque::new(),
+            handshake_datagrams: 0,
+            flights: VecDeque::new(),
+            copies: VecDeque::new(),
+            spare: Vec::new(),
+            released: VecDeque::new(),
+            events: VecDeque::new(),
+            closes: VecDeque::new(),
+            traffic_classes: VecDeque::new(),
+        }
     }
+
+    /// Takes a bound port in, and makes the call when it is new. Nothing is sent or accepted before a plan has come. A
+    /// transport that the call has already is replaced: its port comes out of [`Self::poll_close`].
     pub fn open_transport(
         &mut self,
         now: Instant,
@@ -77,41 +161,203 @@ impl Shard {
         right: SendRight,
         local: SocketAddr,
     ) {
+        let serial = self.next_serial();
+        let slot = self.transports.insert(Transport::new(call, transport, serial, port, local, right));
+        // Slots stay far below 2^32: each of them is an open port.
+        self.ports.insert(port, slot as u32);
+        let entry = self.calls.entry(call).or_insert_with(|| Call {
+            transports: BTreeMap::new(),
+            plan: None,
+            idle_since: now,
+            idle_said: false,
+        });
+        if let Some(former) = entry.transports.insert(transport, slot) {
+            self.close(former);
+        }
+        self.tick.get_or_insert(now + TICK);
     }
-    pub fn apply(&mut self, now: Instant, call: CallKey, plan: &Plan) {}
-    pub fn remove(&mut self, now: Instant, call: CallKey) {}
+
+    /// Ends a call: its ports come out of [`Self::poll_close`], its final statistics with [`Event::Removed`].
+    pub fn remove(&mut self, now: Instant, call: CallKey) {
+        let Some(statistics) = self.statistics(now, call) else { return };
+        if let Some(entry) = self.calls.remove(&call) {
+            for slot in entry.transports.into_values() {
+                self.close(slot);
+            }
+        }
+        self.events.push_back(Event::Removed { call, statistics: Box::new(statistics) });
+        if self.calls.is_empty() {
+            self.tick = None;
+        }
+    }
+
+    /// A call as it stands. `None`: there is no such call.
     pub fn statistics(&self, now: Instant, call: CallKey) -> Option<CallStatistics> {
-        None
+        let call = self.calls.get(&call)?;
+        let transports = call.transports.values().filter_map(|&slot| self.transports.get(slot));
+        Some(CallStatistics { transports: transports.map(|transport| transport.statistics(now)).collect() })
     }
+
+    /// Every call.
     pub fn calls(&self) -> impl Iterator<Item = CallKey> + '_ {
-        std::iter::empty()
+        self.calls.keys().copied()
     }
-    /// The plan last applied: what a restarted session is told.
+
+    /// The plan that was last applied to a call, its memo included.
     pub fn plan(&self, call: CallKey) -> Option<&Plan> {
-        None
+        self.calls.get(&call)?.plan.as_ref()
     }
-    pub fn handle_batch(&mut self, now: Instant, batch: &mut Batch) {}
-    pub fn handle_handshake(&mut self, now: Instant, output: Output) {}
-    /// Take inputs only while there is room for them.
-    pub fn poll_handshake(&mut self) -> Option<Input> {
-        None
+
+    /// Open transports.
+    pub fn transports(&self) -> usize {
+        self.transports.len()
     }
-    /// Puts an input back that the handshake thread had no room for; it comes first at the next `poll_handshake`.
-    pub fn return_handshake(&mut self, input: Input) {}
-    pub fn poll_transmit(&mut self, now: Instant, batch: &mut Batch) -> bool {
-        false
+
+    /// Lets timers act that have run out.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        if self.tick.is_none_or(|tick| now < tick) {
+            return;
+        }
+        self.tick = Some(now + TICK);
+        // By number, so that no list of slots is needed: keys lie below the capacity.
+        for slot in 0..self.transports.capacity() {
+            if self.transports.contains(slot) {
+                self.tick_transport(now, slot);
+            }
+        }
+        self.tick_calls(now);
     }
-    pub fn handle_timeout(&mut self, now: Instant) {}
+
+    /// When to call [`Self::handle_timeout`].
     pub fn poll_timeout(&self) -> Option<Instant> {
-        None
+        self.tick
     }
+
+    /// The next event.
     pub fn poll_event(&mut self) -> Option<Event> {
-        None
+        self.events.pop_front()
     }
+
+    /// The next port to close; the right to send from it is gone already.
     pub fn poll_close(&mut self) -> Option<PortId> {
-        None
+        self.closes.pop_front()
     }
+
+    /// The next port whose outgoing datagrams get another DSCP and ECN byte.
+    pub fn poll_traffic_class(&mut self) -> Option<(PortId, u8)> {
+        self.traffic_classes.pop_front()
+    }
+
+    /// What the shard has seen so far.
     pub fn counters(&self) -> &ShardCounters {
         &self.counters
+    }
+
+    /// Deals with every datagram of a batch as the backend received it. Those that leave are marked to; send the batch,
+    /// then see [`Self::poll_transmit`].
+    pub fn handle_batch(&mut self, now: Instant, batch: &mut Batch) {
+        self.receive(now, batch.datagrams_mut());
+    }
+
+    fn next_serial(&mut self) -> u64 {
+        self.serial += 1;
+        self.serial
+    }
+
+    fn close(&mut self, slot: usize) {
+        let Some(transport) = self.transports.try_remove(slot) else { return };
+        if let Ingress::Keyed { context, .. } = transport.ingress {
+            self.inbounds.remove(context);
+        }
+        if let Some((context, _)) = transport.parked {
+            self.inbounds.remove(context);
+        }
+        if let Some(association) = &transport.association {
+            self.handshake.push_back(Input::Stop { handle: association.handle });
+        }
+        let port = transport.egress.close(&mut self.outbounds);
+        self.ports.remove(transport.port);
+        self.closes.push_back(port);
+    }
+
+    fn say(&mut self, slot: usize, event: TransportEvent) {
+        if let Some(transport) = self.transports.get(slot) {
+            self.events.push_back(Event::Transport { call: transport.call, transport: transport.id, event });
+        }
+    }
+
+    /// Counts how a datagram of a known transport ended.
+    fn count(&mut self, slot: usize, verdict: Verdict) {
+        self.counters.verdicts.count(verdict);
+        if let Some(transport) = self.transports.get_mut(slot) {
+            transport.verdicts.count(verdict);
+        }
+    }
+
+    fn tick_transport(&mut self, now: Instant, slot: usize) {
+        let Some(transport) = self.transports.get_mut(slot) else { return };
+        let expired = transport.early_media.expire(now, self.config.early_media);
+        if let Path::Ice(agent) = &mut transport.path {
+            agent.handle_timeout(now);
+        }
+        let inbound_spent = match transport.ingress {
+            Ingress::Keyed { context, .. } => {
+                self.inbounds.get_mut(context).is_some_and(Inbound::take_lifetime_warning)
+            }
+            _ => false,
+        };
+        let outbound_spent = transport.egress.take_lifetime_warning(&mut self.outbounds);
+        for _ in 0..expired {
+            self.count(slot, Verdict::NotKeyed);
+        }
+        if inbound_spent {
+            self.say(slot, TransportEvent::KeyNearlySpent { outbound: false });
+        }
+        if outbound_spent {
+            self.say(slot, TransportEvent::KeyNearlySpent { outbound: true });
+        }
+        self.follow_ice(now, slot);
+        self.advance_handshake(now, slot);
+    }
+
+    fn tick_calls(&mut self, now: Instant) {
+        let Self { calls, transports, events, .. } = self;
+        for (&key, call) in calls {
+            let Some(timeout) = call.plan.as_ref().and_then(|plan| plan.media_timeout) else { continue };
+            let heard = call.transports.values().filter_map(|&slot| transports.get(slot)?.last_packet).max();
+            let since = heard.map_or(call.idle_since, |heard| heard.max(call.idle_since));
+            let idle = now.saturating_duration_since(since) >= timeout;
+            if idle && !call.idle_said {
+                events.push_back(Event::Idle { call: key });
+            }
+            call.idle_said = idle;
+        }
+    }
+
+    /// Takes what a transport's ICE agent has to tell.
+    fn follow_ice(&mut self, now: Instant, slot: usize) {
+        loop {
+            let Some(transport) = self.transports.get_mut(slot) else { return };
+            let Path::Ice(agent) = &mut transport.path else { return };
+            let Some(event) = agent.poll_event() else { return };
+            let (state, event) = match event {
+                IceEvent::Validated(_) if transport.ice == IceState::Waiting => (IceState::Validated, None),
+                IceEvent::Validated(_) => (transport.ice, None),
+                IceEvent::Nominated(remote) => (IceState::Nominated, Some(TransportEvent::Nominated { remote })),
+                IceEvent::ConsentLost => (IceState::ConsentLost, Some(TransportEvent::ConsentLost)),
+                IceEvent::ConsentRegained => {
+                    (IceState::Nominated, agent.selected().map(|remote| TransportEvent::Nominated { remote }))
+                }
+            };
+            transport.ice = state;
+            if let Some(event) = event {
+                self.say(slot, event);
+            }
+            self.advance_handshake(now, slot);
+        }
+    }
+
+    fn new_handle(&mut self, slot: usize) -> Handle {
+        Handle::new(self.config.shard, slot as u32, self.next_serial())
     }
 }

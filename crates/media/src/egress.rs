@@ -1,0 +1,206 @@
+//! The only place from which a datagram leaves.
+//!
+//! The right to send from a port is private to this file, and of a secure leg it stands beside the name of the SRTP
+//! context. There are three ways out: [`depart`], which encrypts on a secure leg; a STUN response; a DTLS flight. The
+//! latter two look at the bytes themselves, so that nothing else can pass for them.
+
+use arrayvec::ArrayVec;
+use control::{MasterKey, Policy, Verdict};
+use datagram::{BATCH_CAPACITY, Datagram, PortId, SendRight};
+use rtp::Class;
+use srtp::{ContextId, Contexts, Job, KeyError, Kind, Outbound, Rejection};
+use std::net::SocketAddr;
+
+/// The sending contexts of a shard.
+#[derive(Default)]
+pub(crate) struct Outbounds {
+    contexts: Contexts<Outbound>,
+}
+
+/// The way out of one transport.
+pub(crate) struct Egress {
+    right: SendRight,
+    protection: Protection,
+    /// The last context and its key. It stays when the leg stops being keyed: should the same key come back, its indices
+    /// must not begin anew.
+    context: Option<(ContextId, MasterKey)>,
+}
+
+#[derive(Clone, Copy)]
+enum Protection {
+    /// Media leaves as it is.
+    Plain,
+    /// Media may leave only encrypted, and there is no key.
+    Unkeyed,
+    /// Media leaves encrypted.
+    Keyed(ContextId),
+}
+
+impl Egress {
+    /// No media leaves until a plan has said how.
+    pub(crate) fn new(right: SendRight) -> Self {
+        Self { right, protection: Protection::Unkeyed, context: None }
+    }
+
+    /// True when media can leave.
+    pub(crate) fn is_ready(&self) -> bool {
+        !matches!(self.protection, Protection::Unkeyed)
+    }
+
+    /// True when media leaves encrypted.
+    pub(crate) fn is_keyed(&self) -> bool {
+        matches!(self.protection, Protection::Keyed(_))
+    }
+
+    /// The leg was negotiated without security.
+    pub(crate) fn set_plain(&mut self) {
+        self.protection = Protection::Plain;
+    }
+
+    /// The leg is secure and has no key (any more).
+    pub(crate) fn set_unkeyed(&mut self) {
+        self.protection = Protection::Unkeyed;
+    }
+
+    /// A key for a new context: nothing of a former one goes on, unless it had this very key. Returns whether the
+    /// context is new.
+    pub(crate) fn set_key(
+        &mut self,
+        outbounds: &mut Outbounds,
+        policy: Policy,
+        key: &MasterKey,
+    ) -> Result<bool, KeyError> {
+        if let Some((context, former)) = &self.context
+            && former == key
+        {
+            self.protection = Protection::Keyed(*context);
+            return Ok(false);
+        }
+        let context = outbounds.contexts.insert(Outbound::new(policy, key)?);
+        if let Some((former, _)) = self.context.replace((context, key.clone())) {
+            outbounds.contexts.remove(former);
+        }
+        self.protection = Protection::Keyed(context);
+        Ok(true)
+    }
+
+    /// Another key in the same context, as [`Outbound::rekey`] does it; a first one where there is none. Returns whether
+    /// the context is new.
+    pub(crate) fn rekey(
+        &mut self,
+        outbounds: &mut Outbounds,
+        policy: Policy,
+        key: &MasterKey,
+    ) -> Result<bool, KeyError> {
+        if let Protection::Keyed(id) = self.protection
+            && let Some(outbound) = outbounds.contexts.get_mut(id)
+        {
+            outbound.rekey(policy, key)?;
+            self.context = Some((id, key.clone()));
+            return Ok(false);
+        }
+        self.set_key(outbounds, policy, key)
+    }
+
+    /// True once, when the key has protected 90 % of what it may.
+    pub(crate) fn take_lifetime_warning(&self, outbounds: &mut Outbounds) -> bool {
+        let Protection::Keyed(context) = self.protection else { return false };
+        outbounds.contexts.get_mut(context).is_some_and(Outbound::take_lifetime_warning)
+    }
+
+    /// Gives the port back.
+    pub(crate) fn close(self, outbounds: &mut Outbounds) -> PortId {
+        if let Some((context, _)) = self.context {
+            outbounds.contexts.remove(context);
+        }
+        self.right.port()
+    }
+
+    /// Marks a STUN response to leave. False, and nothing leaves, when the bytes are no STUN message.
+    pub(crate) fn respond_stun(&self, response: &mut Datagram, remote: SocketAddr) -> bool {
+        self.send_class(Class::Stun, response, remote)
+    }
+
+    /// Marks a datagram of a DTLS flight to leave. False, and nothing leaves, when the bytes are no DTLS record.
+    pub(crate) fn send_flight(&self, flight: &mut Datagram, remote: SocketAddr) -> bool {
+        self.send_class(Class::Dtls, flight, remote)
+    }
+
+    fn send_class(&self, class: Class, datagram: &mut Datagram, remote: SocketAddr) -> bool {
+        let fits = rtp::classify(datagram.bytes()) == class;
+        if fits {
+            datagram.transmit(&self.right, remote);
+        }
+        fits
+    }
+}
+
+/// One media packet on its way out, in the clear.
+pub(crate) struct Departure<'a> {
+    pub(crate) egress: &'a Egress,
+    pub(crate) remote: SocketAddr,
+    pub(crate) kind: Kind,
+    /// Egress index of RTP; its lower 16 bits are the header's sequence number.
+    pub(crate) index: u64,
+    pub(crate) datagram: &'a mut Datagram,
+    /// How it ends.
+    pub(crate) verdict: &'a mut Verdict,
+}
+
+/// Encrypts what leaves on secure legs, all in one go, and marks everything that may leave. At most a batch at a time;
+/// what is beyond that is not sent.
+pub(crate) fn depart(outbounds: &mut Outbounds, departures: &mut [Departure<'_>]) {
+    let mut jobs: ArrayVec<Job<'_>, BATCH_CAPACITY> = ArrayVec::new();
+    for departure in departures.iter_mut() {
+        *departure.verdict = Verdict::EgressNotReady;
+        if let Protection::Keyed(context) = departure.egress.protection
+            && !jobs.is_full()
+        {
+            let len = departure.datagram.len();
+            jobs.push(Job {
+                context,
+                kind: departure.kind,
+                buffer: departure.datagram.slot_mut(),
+                len,
+                index: departure.index,
+                outcome: Ok(()),
+            });
+        }
+    }
+    srtp::protect_batch(&mut outbounds.contexts, &mut jobs);
+    let outcomes: ArrayVec<Result<usize, Rejection>, BATCH_CAPACITY> =
+        jobs.iter().map(|job| job.outcome.map(|()| job.len)).collect();
+    drop(jobs);
+    let mut outcomes = outcomes.into_iter();
+    for departure in departures.iter_mut() {
+        let outcome = match departure.egress.protection {
+            Protection::Unkeyed => continue,
+            Protection::Plain => Ok(departure.datagram.len()),
+            Protection::Keyed(_) => match outcomes.next() {
+                Some(outcome) => outcome,
+                None => continue,
+            },
+        };
+        *departure.verdict = match outcome {
+            Ok(len) => {
+                departure.datagram.set_len(len);
+                departure.datagram.transmit(&departure.egress.right, departure.remote);
+                Verdict::Forwarded
+            }
+            Err(rejection) => outgoing_verdict(rejection),
+        };
+    }
+}
+
+fn outgoing_verdict(rejection: Rejection) -> Verdict {
+    match rejection {
+        Rejection::TooShort | Rejection::Malformed => Verdict::Malformed,
+        Rejection::TooManyStreams => Verdict::TooManyStreams,
+        Rejection::KeyExhausted => Verdict::KeyExhausted,
+        Rejection::TooLong => Verdict::TooLong,
+        Rejection::IndexReused | Rejection::Replayed | Rejection::TooOld => Verdict::IndexReused,
+        Rejection::BadTag | Rejection::UnknownMki | Rejection::NotEncrypted | Rejection::NoContext => {
+            Verdict::EgressNotReady
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! Bringing a call into the state of its plan.
+
+use std::time::Instant;
+
+use control::{CallKey, FlowId, IceState, Plan, TransportId, TransportPlan};
+
+use super::Shard;
+use crate::path::Path;
+use crate::route::{Route, RtcpRoute};
+
+impl Shard {
+    /// Brings the call's media into the state of `plan`: what differs from the plan before is changed, what is equal is
+    /// left alone, a transport that is not named is closed. Ignored for a call that has no transport yet. A transport
+    /// that was never opened is ignored as well.
+    pub fn apply(&mut self, now: Instant, call: CallKey, plan: &Plan) {
+        let Some(entry) = self.calls.get_mut(&call) else { return };
+        let unwanted: Vec<usize> = entry
+            .transports
+            .extract_if(.., |id, _| !plan.transports.iter().any(|transport| transport.id == *id))
+            .map(|(_, slot)| slot)
+            .collect();
+        let before = entry.plan.replace(plan.clone());
+        if before.is_none_or(|before| before.media_timeout != plan.media_timeout) {
+            entry.idle_since = now;
+            entry.idle_said = false;
+        }
+        for slot in unwanted {
+            self.close(slot);
+        }
+        for transport in &plan.transports {
+            if let Some(slot) = self.slot(call, transport.id) {
+                self.apply_transport(now, slot, transport);
+            }
+        }
+        self.apply_flows(call, plan);
+    }
+
+    fn slot(&self, call: CallKey, id: TransportId) -> Option<usize> {
+        self.calls.get(&call)?.transports.get(&id).copied()
+    }
+
+    fn apply_transport(&mut self, now: Instant, slot: usize, plan: &TransportPlan) {
+        let Some(transport) = self.transports.get_mut(slot) else { return };
+        if transport.plan.as_ref() == Some(plan) {
+            return;
+        }
+        let before = transport.plan.replace(plan.clone());
+        transport.component = plan.component;
+        match &before {
+            Some(before) => transport.path.update(now, before, plan),
+            None => transport.path = Path::new(plan),
+        }
+        transport.ice = match (&transport.path, transport.ice) {
+            (Path::Latch(_), _) => IceState::Off,
+            (Path::Ice(_), IceState::Off) => IceState::Waiting,
+            (Path::Ice(_), state) => state,
+        };
+        let class = plan.traffic_class;
+        if let Some(class) = class.filter(|_| before.as_ref().is_none_or(|before| before.traffic_class != class)) {
+            self.traffic_classes.push_back((transport.port, class));
+        }
+        self.apply_keying(now, slot, before.as_ref().map(|before| &before.keying), &plan.keying);
+        self.follow_ice(now, slot);
+        self.advance_handshake(now, slot);
+    }
+
+    /// Compiles the flows anew. What was learnt of streams stays where its flow stays.
+    fn apply_flows(&mut self, call: CallKey, plan: &Plan) {
+        let Some(entry) = self.calls.get(&call) else { return };
+        let find = |id: TransportId| entry.transports.get(&id).copied();
+        for (&id, &slot) in &entry.transports {
+            let Some(transport) = self.transports.get_mut(slot) else { continue };
+            let routes = Route::compile(plan.flows.iter().filter(|flow| flow.ingress_rtp == id), find);
+            let former: Vec<FlowId> = transport.routes.iter().map(|route| route.flow).collect();
+            transport.streams_in.rebind(|number| {
+                let flow = former.get(number)?;
+                routes.iter().position(|route| route.flow == *flow)
+            });
+            transport.routes = routes;
+            transport.rtcp_routes = plan
+                .flows
+                .iter()
+                .filter(|flow| flow.ingress_rtcp == id)
+                .map(|flow| RtcpRoute {
+                    flow: flow.id,
+                    egress: find(flow.egress_rtcp),
+                    egress_rtp: find(flow.egress_rtp),
+                    ingress_rtp: find(flow.ingress_rtp),
+                    policy: flow.rtcp,
+                })
+                .collect();
+        }
+    }
+}

@@ -1,0 +1,336 @@
+//! A batch, phase by phase: admit, open, accept, leave.
+
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use arrayvec::ArrayVec;
+use control::{Component, TransportEvent, Verdict};
+use datagram::{BATCH_CAPACITY, Datagram};
+use ice::{LiteAgent, StunVerdict};
+use rtp::{Arrival, Class, RtpPacket, SequenceTracker};
+use srtp::{ContextId, Job, Kind, Rejection};
+
+use super::Shard;
+use crate::latch::Standing;
+use crate::path::Path;
+use crate::rebase::Source;
+use crate::transport::Ingress;
+
+/// A datagram's way through the phases.
+pub(super) struct Item {
+    /// The transport that it came in on.
+    slot: Option<usize>,
+    kind: Kind,
+    step: Step,
+}
+
+#[derive(Clone, Copy)]
+pub(super) enum Step {
+    /// At its end.
+    Done(Verdict),
+    /// To be opened.
+    Open { context: ContextId, window: u64 },
+    /// In the clear, authenticated or from the peer of a plain leg.
+    Accept { index: u64, trust: Trust },
+    /// On its way out.
+    Leave(Leave),
+}
+
+/// Why a packet is believed.
+#[derive(Clone, Copy)]
+pub(super) enum Trust {
+    /// It authenticated, in a context with this replay window.
+    Authentic { window: u64 },
+    /// It came from the peer's address.
+    Address,
+}
+
+/// Where a packet leaves.
+#[derive(Clone, Copy)]
+pub(super) struct Leave {
+    pub(super) kind: Kind,
+    /// Slot of the transport where it leaves.
+    pub(super) egress: usize,
+    /// Slot where it came in.
+    pub(super) from: usize,
+    pub(super) source: Source,
+    /// Its ingress index.
+    pub(super) index: u64,
+}
+
+impl Shard {
+    pub(super) fn receive(&mut self, now: Instant, datagrams: &mut [Datagram]) {
+        for datagrams in datagrams.chunks_mut(BATCH_CAPACITY) {
+            let mut items: ArrayVec<Item, BATCH_CAPACITY> = ArrayVec::new();
+            for datagram in datagrams.iter_mut() {
+                items.push(self.admit(now, datagram));
+            }
+            self.open(datagrams, &mut items);
+            for (item, datagram) in items.iter_mut().zip(datagrams.iter_mut()) {
+                if let (Some(slot), Step::Accept { index, trust }) = (item.slot, item.step) {
+                    item.step = match item.kind {
+                        Kind::Rtp => self.accept_rtp(now, slot, index, trust, datagram),
+                        Kind::Rtcp => self.accept_rtcp(now, slot, index, trust, datagram),
+                    };
+                }
+            }
+            let mut leaving: ArrayVec<Option<Leave>, BATCH_CAPACITY> = ArrayVec::new();
+            leaving.extend(items.iter().map(|item| match item.step {
+                Step::Leave(leave) => Some(leave),
+                _ => None,
+            }));
+            let verdicts = self.leave(datagrams, &leaving);
+            for (item, left) in items.iter().zip(verdicts) {
+                let verdict = match item.step {
+                    Step::Done(verdict) => verdict,
+                    Step::Leave(_) => left,
+                    // Every item has passed the phases that end these steps.
+                    Step::Open { .. } | Step::Accept { .. } => Verdict::Malformed,
+                };
+                match item.slot {
+                    Some(slot) => self.count(slot, verdict),
+                    None => self.counters.verdicts.count(verdict),
+                }
+            }
+        }
+    }
+
+    /// Finds the transport, tells the kind, deals with everything but media, and judges the source of media.
+    fn admit(&mut self, now: Instant, datagram: &mut Datagram) -> Item {
+        let slot = self.ports.slot(datagram.port());
+        let mut kind = Kind::Rtp;
+        let step = match slot {
+            None => Step::Done(Verdict::NoFlow),
+            Some(_) if datagram.is_truncated() => Step::Done(Verdict::Truncated),
+            Some(slot) => match rtp::classify(datagram.bytes()) {
+                Class::Stun => Step::Done(self.answer_stun(now, slot, datagram)),
+                Class::Dtls => Step::Done(self.hand_over(now, slot, datagram.remote(), datagram.bytes())),
+                Class::Zrtp => Step::Done(Verdict::UnexpectedZrtp),
+                Class::Turn | Class::Unknown => Step::Done(Verdict::Malformed),
+                Class::Rtp => self.admit_media(now, slot, Kind::Rtp, datagram),
+                Class::Rtcp => {
+                    kind = Kind::Rtcp;
+                    self.admit_media(now, slot, Kind::Rtcp, datagram)
+                }
+            },
+        };
+        Item { slot, kind, step }
+    }
+
+    fn answer_stun(&mut self, now: Instant, slot: usize, datagram: &mut Datagram) -> Verdict {
+        let Some(transport) = self.transports.get_mut(slot) else { return Verdict::UnexpectedStun };
+        let Path::Ice(agent) = &mut transport.path else { return Verdict::UnexpectedStun };
+        let mut response = [0; LiteAgent::MAX_RESPONSE];
+        let source = datagram.remote();
+        let outcome = agent.handle_datagram(now, source, datagram.bytes(), &mut response);
+        if let Some(response) = outcome.response_len.and_then(|len| response.get(..len)) {
+            datagram.fill(response);
+            if transport.egress.respond_stun(datagram, source) {
+                self.counters.stun_out += 1;
+            }
+        }
+        self.follow_ice(now, slot);
+        match outcome.verdict {
+            StunVerdict::Answered | StunVerdict::Keepalive | StunVerdict::RoleConflict => Verdict::Stun,
+            _ => Verdict::BadStun,
+        }
+    }
+
+    fn admit_media(&mut self, now: Instant, slot: usize, kind: Kind, datagram: &Datagram) -> Step {
+        let Some(transport) = self.transports.get_mut(slot) else { return Step::Done(Verdict::NotKeyed) };
+        match (transport.component, kind) {
+            (Component::Rtp, Kind::Rtcp) | (Component::Rtcp, Kind::Rtp) => return Step::Done(Verdict::WrongComponent),
+            _ => {}
+        }
+        let source = datagram.remote();
+        match transport.ingress {
+            Ingress::Closed => Step::Done(Verdict::NotKeyed),
+            Ingress::Plain if kind == Kind::Rtp => self.admit_plain_rtp(now, slot, source, datagram.bytes()),
+            Ingress::Plain => self.admit_plain_rtcp(now, slot, source, datagram.bytes()),
+            _ if !transport.path.admits(source) => Step::Done(Verdict::UnexpectedSource),
+            Ingress::Awaiting if transport.early_media.push(now, source, datagram.bytes()) => {
+                Step::Done(Verdict::Queued)
+            }
+            Ingress::Awaiting => Step::Done(Verdict::NotKeyed),
+            Ingress::Keyed { context, window } => Step::Open { context, window },
+        }
+    }
+
+    /// Source by latch, then sequence by RFC 3550 A.1, which also counts the rollovers.
+    fn admit_plain_rtp(&mut self, now: Instant, slot: usize, source: SocketAddr, bytes: &[u8]) -> Step {
+        let Some(packet) = RtpPacket::parse(bytes) else { return Step::Done(Verdict::Malformed) };
+        let sequence = packet.sequence_number();
+        let standing = self.plain_standing(now, slot, source, packet.ssrc(), Some(sequence), true);
+        match standing {
+            Standing::Stranger => return Step::Done(Verdict::UnexpectedSource),
+            Standing::Candidate => return Step::Done(Verdict::Probation),
+            Standing::Peer | Standing::Locked => {}
+        }
+        let Some(transport) = self.transports.get_mut(slot) else { return Step::Done(Verdict::NoFlow) };
+        let Some(stream) = transport.streams_in.of(now, packet.ssrc(), SequenceTracker::new) else {
+            return Step::Done(Verdict::TooManyStreams);
+        };
+        if standing == Standing::Locked && !stream.tracker.is_valid() {
+            // The packets that locked were in order: the probation is over.
+            stream.tracker.update(sequence.wrapping_sub(1));
+        }
+        let index = match stream.tracker.update(sequence) {
+            Arrival::Accepted { index } => index,
+            Arrival::Restarted { index } => {
+                stream.epoch = stream.epoch.wrapping_add(1);
+                index
+            }
+            Arrival::Probation | Arrival::Jumped => return Step::Done(Verdict::Probation),
+            Arrival::BeforeStart => return Step::Done(Verdict::TooOld),
+        };
+        Step::Accept { index, trust: Trust::Address }
+    }
+
+    fn admit_plain_rtcp(&mut self, now: Instant, slot: usize, source: SocketAddr, bytes: &[u8]) -> Step {
+        let Some(&ssrc) = bytes.get(4..).and_then(<[u8]>::first_chunk) else { return Step::Done(Verdict::Malformed) };
+        // On a port of its own RTCP must find its peer itself; otherwise it follows RTP.
+        let alone = self.transports.get(slot).is_some_and(|transport| transport.component == Component::Rtcp);
+        match self.plain_standing(now, slot, source, u32::from_be_bytes(ssrc), None, alone) {
+            Standing::Stranger => Step::Done(Verdict::UnexpectedSource),
+            Standing::Candidate => Step::Done(Verdict::Probation),
+            Standing::Peer | Standing::Locked => Step::Accept { index: 0, trust: Trust::Address },
+        }
+    }
+
+    fn plain_standing(
+        &mut self,
+        now: Instant,
+        slot: usize,
+        source: SocketAddr,
+        ssrc: u32,
+        sequence: Option<u16>,
+        may_lock: bool,
+    ) -> Standing {
+        let Some(transport) = self.transports.get_mut(slot) else { return Standing::Stranger };
+        let standing = match &mut transport.path {
+            Path::Ice(agent) if agent.accepts(source) => Standing::Peer,
+            Path::Ice(_) => Standing::Stranger,
+            Path::Latch(latch) => latch.observe(now, source, ssrc, sequence, may_lock),
+        };
+        if standing == Standing::Locked {
+            self.say(slot, TransportEvent::Latched { remote: source });
+        }
+        standing
+    }
+
+    /// Replay check, authentication, commitment, decryption, over the whole batch.
+    fn open(&mut self, datagrams: &mut [Datagram], items: &mut [Item]) {
+        let mut jobs: ArrayVec<Job<'_>, BATCH_CAPACITY> = ArrayVec::new();
+        for (item, datagram) in items.iter().zip(datagrams.iter_mut()) {
+            if let Step::Open { context, .. } = item.step {
+                let len = datagram.len();
+                jobs.push(Job {
+                    context,
+                    kind: item.kind,
+                    buffer: datagram.slot_mut(),
+                    len,
+                    index: 0,
+                    outcome: Ok(()),
+                });
+            }
+        }
+        if jobs.is_empty() {
+            return;
+        }
+        srtp::unprotect_batch(&mut self.inbounds, &mut jobs);
+        let outcomes: ArrayVec<Result<(usize, u64), Rejection>, BATCH_CAPACITY> =
+            jobs.iter().map(|job| job.outcome.map(|()| (job.len, job.index))).collect();
+        drop(jobs);
+        let mut outcomes = outcomes.into_iter();
+        for (item, datagram) in items.iter_mut().zip(datagrams.iter_mut()) {
+            let Step::Open { window, .. } = item.step else { continue };
+            item.step = match outcomes.next() {
+                Some(Ok((len, index))) => {
+                    datagram.set_len(len);
+                    Step::Accept { index, trust: Trust::Authentic { window } }
+                }
+                Some(Err(rejection)) => Step::Done(incoming_verdict(rejection)),
+                None => Step::Done(Verdict::NotKeyed),
+            };
+        }
+    }
+
+    fn accept_rtp(&mut self, now: Instant, slot: usize, index: u64, trust: Trust, datagram: &mut Datagram) -> Step {
+        let Some(transport) = self.transports.get_mut(slot) else { return Step::Done(Verdict::NoFlow) };
+        let Some(packet) = RtpPacket::parse(datagram.bytes()) else { return Step::Done(Verdict::Malformed) };
+        let reach = match trust {
+            Trust::Authentic { window } => transport.reach(now, window),
+            Trust::Address => u64::MAX,
+        };
+        let Some(stream) = transport.streams_in.of(now, packet.ssrc(), SequenceTracker::trusted) else {
+            return Step::Done(Verdict::TooManyStreams);
+        };
+        let mut moved = false;
+        if let Trust::Authentic { .. } = trust {
+            let highest = stream.tracker.is_valid().then(|| stream.tracker.highest_index());
+            if highest.is_some_and(|highest| index.saturating_add(reach) < highest) {
+                stream.begin_anew();
+            }
+            let newest = !stream.tracker.is_valid() || index > stream.tracker.highest_index();
+            stream.tracker.update_index(index);
+            moved = transport.path.authenticated(now, datagram.remote(), newest);
+        }
+        stream.count(now, &packet, datagram.len());
+        transport.last_packet = Some(now);
+        transport.rtp_in.count(datagram.len());
+        self.counters.rtp_in.count(datagram.len());
+        let source = Source { transport: transport.serial, epoch: stream.epoch };
+        let route = crate::route::select(&transport.routes, &packet, &mut stream.bound);
+        if matches!(trust, Trust::Authentic { .. }) {
+            self.follow_ice(now, slot);
+        }
+        if moved {
+            self.say(slot, TransportEvent::Latched { remote: datagram.remote() });
+        }
+        match route {
+            Some(route) => self.route_rtp(slot, route, source, index, datagram.bytes()),
+            None => Step::Done(Verdict::NoFlow),
+        }
+    }
+
+    /// The first flow that can forward gets the packet itself, every other one a copy.
+    fn route_rtp(&mut self, from: usize, first: usize, source: Source, index: u64, bytes: &[u8]) -> Step {
+        let mut step = Step::Done(Verdict::NoFlow);
+        let mut next = Some(first);
+        while let Some(route) = next.and_then(|next| self.transports.get(from)?.routes.get(next)) {
+            next = route.also;
+            let verdict = match route.egress.and_then(|egress| Some((egress, self.transports.get(egress)?))) {
+                _ if !route.forward_media => Verdict::Held,
+                Some((egress, transport)) if transport.target().is_some() => {
+                    let leave = Leave { kind: Kind::Rtp, egress, from, source, index };
+                    if matches!(step, Step::Leave(_)) {
+                        self.push_copy(leave, bytes);
+                    } else {
+                        step = Step::Leave(leave);
+                    }
+                    continue;
+                }
+                _ => Verdict::EgressNotReady,
+            };
+            if let Step::Done(_) = step {
+                step = Step::Done(verdict);
+            }
+        }
+        step
+    }
+}
+
+fn incoming_verdict(rejection: Rejection) -> Verdict {
+    match rejection {
+        Rejection::TooShort | Rejection::Malformed => Verdict::Malformed,
+        Rejection::Replayed | Rejection::IndexReused => Verdict::Replayed,
+        Rejection::TooOld => Verdict::TooOld,
+        Rejection::BadTag => Verdict::BadTag,
+        Rejection::UnknownMki => Verdict::UnknownMki,
+        Rejection::NotEncrypted => Verdict::NotEncrypted,
+        Rejection::TooManyStreams => Verdict::TooManyStreams,
+        Rejection::KeyExhausted => Verdict::KeyExhausted,
+        Rejection::TooLong => Verdict::TooLong,
+        Rejection::NoContext => Verdict::NotKeyed,
+    }
+}

@@ -1,0 +1,298 @@
+//! What is kept per SSRC, in both directions, with fixed bounds.
+
+use std::time::{Duration, Instant};
+
+use control::{Counters, StreamStatistics};
+use rtp::{ExtendedIndex, RtpPacket, SequenceTracker};
+
+use crate::rebase::{Rebase, Source};
+
+/// SSRCs of one transport and direction that are kept.
+pub(crate) const MAX_STREAMS: usize = 64;
+
+/// What was last seen of a stream.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Last {
+    payload_type: u8,
+    sequence_number: u16,
+    timestamp: u32,
+}
+
+impl Last {
+    fn of(packet: &RtpPacket<'_>) -> Self {
+        Self {
+            payload_type: packet.payload_type(),
+            sequence_number: packet.sequence_number(),
+            timestamp: packet.timestamp(),
+        }
+    }
+}
+
+/// A stream that comes in. Made only when a packet of it has authenticated or, on a plain leg, came from the peer.
+pub(crate) struct StreamIn {
+    ssrc: u32,
+    pub(crate) tracker: SequenceTracker,
+    /// Counts the times that the source began anew.
+    pub(crate) epoch: u32,
+    /// The route it was found to belong to.
+    pub(crate) bound: Option<usize>,
+    counters: Counters,
+    last: Last,
+    clock: Clock,
+    heard: Instant,
+}
+
+/// The streams that come in on one transport.
+#[derive(Default)]
+pub(crate) struct StreamsIn {
+    streams: Vec<StreamIn>,
+    /// Where the last look-up ended: packets of one stream come in rows.
+    recent: usize,
+}
+
+impl StreamsIn {
+    /// The stream of `ssrc`, made with `tracker` where there was none. `None`: there are too many. Streams of a plain
+    /// leg that never became valid make room for others.
+    pub(crate) fn of(
+        &mut self,
+        now: Instant,
+        ssrc: u32,
+        tracker: impl FnOnce() -> SequenceTracker,
+    ) -> Option<&mut StreamIn> {
+        let position = self.position(ssrc).or_else(|| self.insert(now, ssrc, tracker()))?;
+        self.recent = position;
+        self.streams.get_mut(position)
+    }
+
+    /// The stream of `ssrc`.
+    pub(crate) fn find(&self, ssrc: u32) -> Option<&StreamIn> {
+        self.streams.iter().find(|stream| stream.ssrc == ssrc)
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.streams.is_empty()
+    }
+
+    /// Rewrites every binding after the routes have changed.
+    pub(crate) fn rebind(&mut self, to: impl Fn(usize) -> Option<usize>) {
+        for stream in &mut self.streams {
+            stream.bound = stream.bound.and_then(&to);
+        }
+    }
+
+    /// Forgets all: another keying, other streams. Epochs go on, so that egress indices do not repeat.
+    pub(crate) fn begin_anew(&mut self, trusted: bool) {
+        for stream in &mut self.streams {
+            stream.begin_anew();
+            if !trusted {
+                stream.tracker = SequenceTracker::new();
+            }
+        }
+    }
+
+    pub(crate) fn statistics(&self) -> Vec<StreamStatistics> {
+        self.streams.iter().filter(|stream| stream.counters.packets > 0).map(StreamIn::statistics).collect()
+    }
+
+    fn position(&self, ssrc: u32) -> Option<usize> {
+        if self.streams.get(self.recent).is_some_and(|stream| stream.ssrc == ssrc) {
+            return Some(self.recent);
+        }
+        self.streams.iter().position(|stream| stream.ssrc == ssrc)
+    }
+
+    fn insert(&mut self, now: Instant, ssrc: u32, tracker: SequenceTracker) -> Option<usize> {
+        let stream = StreamIn {
+            ssrc,
+            tracker,
+            epoch: 0,
+            bound: None,
+            counters: Counters::default(),
+            last: Last::default(),
+            clock: Clock::default(),
+            heard: now,
+        };
+        if self.streams.len() < MAX_STREAMS {
+            self.streams.push(stream);
+            return Some(self.streams.len() - 1);
+        }
+        let unproven = self.streams.iter().enumerate().filter(|(_, stream)| stream.counters.packets == 0);
+        let (position, _) = unproven.min_by_key(|(_, stream)| stream.heard)?;
+        if let Some(place) = self.streams.get_mut(position) {
+            *place = stream;
+        }
+        Some(position)
+    }
+}
+
+impl StreamIn {
+    /// Takes in an accepted packet.
+    pub(crate) fn count(&mut self, now: Instant, packet: &RtpPacket<'_>, bytes: usize) {
+        self.counters.count(bytes);
+        self.last = Last::of(packet);
+        self.heard = now;
+        let rate = self.clock.rate(now, packet);
+        self.tracker.update_timing(now, packet.timestamp(), rate);
+    }
+
+    /// The source begins anew: loss and jitter are counted afresh.
+    pub(crate) fn begin_anew(&mut self) {
+        self.epoch = self.epoch.wrapping_add(1);
+        self.tracker = SequenceTracker::trusted();
+        self.clock = Clock::default();
+    }
+
+    fn statistics(&self) -> StreamStatistics {
+        StreamStatistics {
+            ssrc: self.ssrc,
+            rtp: self.counters,
+            payload_type: self.last.payload_type,
+            sequence_number: self.last.sequence_number,
+            timestamp: self.last.timestamp,
+            rollover_counter: ExtendedIndex::from_u64(self.tracker.highest_index())
+                .map_or(0, ExtendedIndex::rollover_counter),
+            lost: self.tracker.lost(),
+            jitter: self.tracker.jitter(),
+        }
+    }
+}
+
+/// The rate of a payload type's clock: known for static types (RFC 3551 §6), measured for the others.
+#[derive(Default)]
+struct Clock {
+    payload_type: Option<u8>,
+    rate: u32,
+    first: Option<(Instant, u32)>,
+}
+
+/// Rates in use (RFC 3551, RFC 7587).
+const RATES: [u32; 8] = [8_000, 11_025, 16_000, 24_000, 32_000, 44_100, 48_000, 90_000];
+/// A rate is measured over at least this long.
+const MEASURED_OVER: Duration = Duration::from_secs(2);
+
+impl Clock {
+    /// Units a second; 0 while it is not known.
+    fn rate(&mut self, now: Instant, packet: &RtpPacket<'_>) -> u32 {
+        if self.payload_type == Some(packet.payload_type()) && self.rate != 0 {
+            return self.rate;
+        }
+        if self.payload_type != Some(packet.payload_type()) {
+            *self = Self {
+                payload_type: Some(packet.payload_type()),
+                rate: static_rate(packet.payload_type()),
+                first: None,
+            };
+        } else if let Some((began, timestamp)) = self.first {
+            let elapsed = now.saturating_duration_since(began);
+            if elapsed >= MEASURED_OVER {
+                let units = u128::from(packet.timestamp().wrapping_sub(timestamp));
+                let measured = units * 1_000_000 / elapsed.as_micros().max(1);
+                let near = |rate: &&u32| measured.abs_diff(u128::from(**rate)) * 10 < u128::from(**rate);
+                self.rate = RATES.iter().find(near).copied().unwrap_or(0);
+                self.first = None;
+            }
+        }
+        if self.first.is_none() {
+            self.first = Some((now, packet.timestamp()));
+        }
+        self.rate
+    }
+}
+
+fn static_rate(payload_type: u8) -> u32 {
+    match payload_type {
+        0 | 3 | 4 | 5 | 7 | 8 | 9 | 12 | 13 | 15 | 18 => 8_000,
+        6 => 16_000,
+        10 | 11 => 44_100,
+        16 => 11_025,
+        14 | 25 | 26 | 28 | 31..=34 => 90_000,
+        _ => 0,
+    }
+}
+
+/// A stream that leaves.
+pub(crate) struct StreamOut {
+    ssrc: u32,
+    pub(crate) rebase: Rebase,
+    /// Slot of the transport that feeds it.
+    pub(crate) from: usize,
+    counters: Counters,
+    last: Last,
+}
+
+/// The streams that leave on one transport. None is forgotten while the key lives: its indices must not repeat.
+#[derive(Default)]
+pub(crate) struct StreamsOut {
+    streams: Vec<StreamOut>,
+    recent: usize,
+}
+
+impl StreamsOut {
+    /// The stream of `ssrc`, made where there was none. `None`: there are too many.
+    pub(crate) fn of(&mut self, ssrc: u32, source: Source, index: u64, from: usize) -> Option<&mut StreamOut> {
+        let position = if self.streams.get(self.recent).is_some_and(|stream| stream.ssrc == ssrc) {
+            self.recent
+        } else if let Some(position) = self.position(ssrc) {
+            position
+        } else if self.streams.len() < MAX_STREAMS {
+            let rebase = Rebase::new(source, index);
+            self.streams.push(StreamOut { ssrc, rebase, from, counters: Counters::default(), last: Last::default() });
+            self.streams.len() - 1
+        } else {
+            return None;
+        };
+        self.recent = position;
+        self.streams.get_mut(position)
+    }
+
+    pub(crate) fn find(&self, ssrc: u32) -> Option<&StreamOut> {
+        self.streams.iter().find(|stream| stream.ssrc == ssrc)
+    }
+
+    /// Takes in a packet that has left: its header, and its length on the wire.
+    pub(crate) fn count(&mut self, packet: &RtpPacket<'_>, bytes: usize) {
+        let recent = self.streams.get(self.recent).is_some_and(|stream| stream.ssrc == packet.ssrc());
+        let position = if recent { Some(self.recent) } else { self.position(packet.ssrc()) };
+        if let Some(stream) = position.and_then(|position| self.streams.get_mut(position)) {
+            stream.counters.count(bytes);
+            stream.last = Last::of(packet);
+        }
+    }
+
+    fn position(&self, ssrc: u32) -> Option<usize> {
+        self.streams.iter().position(|stream| stream.ssrc == ssrc)
+    }
+
+    /// True when some stream's reports need translation.
+    pub(crate) fn translates(&self) -> bool {
+        self.streams.iter().any(|stream| stream.rebase.is_shifted())
+    }
+
+    /// A new key in a new context of the peer's: every rollover counter begins at 0. Frees the table when it is half
+    /// full, since none of the former indices matters any more.
+    pub(crate) fn restart(&mut self) {
+        if self.streams.len() > MAX_STREAMS / 2 {
+            self.streams.clear();
+        }
+        self.streams.iter_mut().for_each(|stream| stream.rebase.restart());
+    }
+
+    pub(crate) fn statistics(&self) -> Vec<StreamStatistics> {
+        self.streams.iter().filter(|stream| stream.counters.packets > 0).map(StreamOut::statistics).collect()
+    }
+}
+
+impl StreamOut {
+    fn statistics(&self) -> StreamStatistics {
+        StreamStatistics {
+            ssrc: self.ssrc,
+            rtp: self.counters,
+            payload_type: self.last.payload_type,
+            sequence_number: self.last.sequence_number,
+            timestamp: self.last.timestamp,
+            rollover_counter: self.rebase.rollover_counter(),
+            lost: 0,
+            jitter: 0,
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! One local port with its path, keys and streams.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use control::{
+    CallKey, Component, Counters, DtlsState, IceState, KeyingState, LegId, MasterKey, Policy, TransportId,
+    TransportPlan, TransportStatistics, VerdictCounts,
+};
+use datagram::{PortId, SendRight};
+use srtp::ContextId;
+
+use crate::egress::Egress;
+use crate::handshake::Handle;
+use crate::latch::Latch;
+use crate::path::Path;
+use crate::queue::ShortQueue;
+use crate::route::{Route, RtcpRoute};
+use crate::streams::{StreamsIn, StreamsOut};
+
+/// DTLS that comes before the role is known.
+const EARLY_DTLS: (usize, usize) = (8, 16 * 1024);
+/// SRTP that comes before its keys: 200 ms of one audio stream and more.
+const EARLY_MEDIA: (usize, usize) = (32, 32 * 1024);
+
+/// After this long, new keys are nothing new.
+const SETTLED: Duration = Duration::from_secs(5);
+/// Packets that the network may put out of order.
+const REORDERED: u64 = 64;
+
+/// One local port with its path, keys and streams.
+pub(crate) struct Transport {
+    pub(crate) call: CallKey,
+    pub(crate) id: TransportId,
+    /// Used once in a shard's life, unlike the slot.
+    pub(crate) serial: u64,
+    pub(crate) port: PortId,
+    pub(crate) local: SocketAddr,
+    /// As last applied. `None`: the port is open, nothing is known.
+    pub(crate) plan: Option<TransportPlan>,
+    pub(crate) component: Component,
+    pub(crate) path: Path,
+    pub(crate) ice: IceState,
+    pub(crate) egress: Egress,
+    pub(crate) ingress: Ingress,
+    /// A context whose SDES keys signalling took away: should they come back, its replay windows must not begin anew.
+    pub(crate) parked: Option<(ContextId, (Policy, Vec<MasterKey>))>,
+    /// When keys last changed: for a while an index that steps back is taken for another sequence.
+    pub(crate) rekeyed: Option<Instant>,
+    pub(crate) keying: KeyingState,
+    pub(crate) association: Option<Association>,
+    /// The peer has said by close_notify that it wants no more.
+    pub(crate) closed_by_peer: bool,
+    pub(crate) early_dtls: ShortQueue,
+    pub(crate) early_media: ShortQueue,
+    /// Datagrams of this transport in the queue for the handshake thread.
+    pub(crate) handshake_waiting: usize,
+    pub(crate) routes: Vec<Route>,
+    pub(crate) rtcp_routes: Vec<RtcpRoute>,
+    pub(crate) streams_in: StreamsIn,
+    pub(crate) streams_out: StreamsOut,
+    /// Sender and index of the newest SRTCP packet.
+    pub(crate) newest_rtcp: Option<(u32, u64)>,
+    pub(crate) last_packet: Option<Instant>,
+    pub(crate) rtp_in: Counters,
+    pub(crate) rtcp_in: Counters,
+    pub(crate) rtp_out: Counters,
+    pub(crate) rtcp_out: Counters,
+    pub(crate) verdicts: VerdictCounts,
+}
+
+/// How media comes in.
+#[derive(Clone, Copy)]
+pub(crate) enum Ingress {
+    /// Nothing is accepted.
+    Closed,
+    /// In the clear.
+    Plain,
+    /// Secure, keys under way: a few packets may wait for them.
+    Awaiting,
+    /// Secure.
+    Keyed {
+        /// The context.
+        context: ContextId,
+        /// Its replay window: an index further back is of another sequence.
+        window: u64,
+    },
+}
+
+/// One DTLS association of a transport.
+pub(crate) struct Association {
+    pub(crate) handle: Handle,
+    pub(crate) generation: u32,
+    /// Since the role is known.
+    pub(crate) role_known: Option<Instant>,
+    pub(crate) started: bool,
+    /// Where a client sends.
+    pub(crate) remote: Option<SocketAddr>,
+}
+
+impl Transport {
+    pub(crate) fn new(
+        call: CallKey,
+        id: TransportId,
+        serial: u64,
+        port: PortId,
+        local: SocketAddr,
+        right: SendRight,
+    ) -> Self {
+        Self {
+            call,
+            id,
+            serial,
+            port,
+            local,
+            plan: None,
+            component: Component::Muxed,
+            path: Path::Latch(Box::new(Latch::new(control::Latching::Strict, None, 0))),
+            ice: IceState::Off,
+            egress: Egress::new(right),
+            ingress: Ingress::Closed,
+            parked: None,
+            rekeyed: None,
+            keying: KeyingState::Pending,
+            association: None,
+            closed_by_peer: false,
+            early_dtls: ShortQueue::new(EARLY_DTLS.0, EARLY_DTLS.1),
+            early_media: ShortQueue::new(EARLY_MEDIA.0, EARLY_MEDIA.1),
+            handshake_waiting: 0,
+            routes: Vec::new(),
+            rtcp_routes: Vec::new(),
+            streams_in: StreamsIn::default(),
+            streams_out: StreamsOut::default(),
+            newest_rtcp: None,
+            last_packet: None,
+            rtp_in: Counters::default(),
+            rtcp_in: Counters::default(),
+            rtp_out: Counters::default(),
+            rtcp_out: Counters::default(),
+            verdicts: VerdictCounts::default(),
+        }
+    }
+
+    /// Where media goes. `None`: it cannot leave, for want of keys, address or consent.
+    pub(crate) fn target(&self) -> Option<SocketAddr> {
+        if self.egress.is_ready() && !self.closed_by_peer { self.path.target() } else { None }
+    }
+
+    /// How far an index may lie behind the highest one and still be of the same sequence. Within the replay window it
+    /// is late; shortly after a change of keys, when the peer may have begun anew, the window is no guide.
+    pub(crate) fn reach(&self, now: Instant, window: u64) -> u64 {
+        let recent = self.rekeyed.is_some_and(|at| now.saturating_duration_since(at) < SETTLED);
+        if recent { window.min(REORDERED) } else { window }
+    }
+
+    /// Where the handshake stands, while it has not ended.
+    pub(crate) fn update_handshake_state(&mut self) {
+        let Some(association) = &self.association else { return };
+        if matches!(self.keying, KeyingState::Handshake(_)) {
+            self.keying = KeyingState::Handshake(match association {
+                Association { role_known: None, .. } => DtlsState::AwaitingRole,
+                Association { started: false, .. } => DtlsState::AwaitingPath,
+                Association { started: true, .. } => DtlsState::InProgress,
+            });
+        }
+    }
+
+    pub(crate) fn has_failed(&self) -> bool {
+        matches!(self.keying, KeyingState::Failed(_))
+    }
+
+    pub(crate) fn statistics(&self, now: Instant) -> TransportStatistics {
+        TransportStatistics {
+            id: self.id,
+            leg: self.plan.as_ref().map_or(LegId(0), |plan| plan.leg),
+            component: self.component,
+            local: self.local,
+            remote: self.path.target(),
+            ice: self.ice,
+            keying: self.keying.clone(),
+            rtp_in: self.rtp_in,
+            rtcp_in: self.rtcp_in,
+            rtp_out: self.rtp_out,
+            rtcp_out: self.rtcp_out,
+            verdicts: self.verdicts.clone(),
+            last_packet_age: self.last_packet.map(|last| now.saturating_duration_since(last)),
+            streams_in: self.streams_in.statistics(),
+            streams_out: self.streams_out.statistics(),
+        }
+    }
+}
