@@ -3,6 +3,8 @@
 use std::fmt;
 use std::net::IpAddr;
 
+use crate::line::words;
+
 /// Network type, address type and address (RFC 8866 §5.7), as text.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct NetworkAddress {
@@ -17,7 +19,7 @@ pub struct NetworkAddress {
 impl NetworkAddress {
     /// Reads exactly three tokens.
     pub fn parse(text: &str) -> Option<Self> {
-        let mut tokens = text.split_ascii_whitespace();
+        let mut tokens = words(text);
         let (net_type, addr_type, address) = (tokens.next()?, tokens.next()?, tokens.next()?);
         if tokens.next().is_some() {
             return None;

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::line::words;
+
 mod candidate;
 mod codec;
 mod ice;

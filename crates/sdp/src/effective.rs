@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use crate::line::words;
 use crate::{Direction, Extmap, Level, MediaSection, NetworkAddress, Setup, name};
 
 /// What holds for a section: its own lines, else those of the session level.
@@ -74,7 +75,7 @@ impl<'a> Effective<'a> {
 
     /// Words of a=ice-options (RFC 8839 §5.6).
     pub fn ice_options(&self) -> impl Iterator<Item = &'a str> + use<'a> {
-        self.find(name::ICE_OPTIONS).unwrap_or("").split_ascii_whitespace()
+        words(self.find(name::ICE_OPTIONS).unwrap_or(""))
     }
 
     /// A session-level flag (RFC 8839 §5.3); at media level it is tolerated.

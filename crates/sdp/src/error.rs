@@ -24,6 +24,8 @@ pub enum ParseFault {
     LineTooLong(usize),
     /// More m= sections than the limit given.
     TooManySections(usize),
+    /// More formats in an m= line than the limit given.
+    TooManyFormats(usize),
     /// More candidates in a section than the limit given.
     TooManyCandidates(usize),
     /// More crypto lines in a section than the limit given.
@@ -63,6 +65,7 @@ impl ParseFault {
             Self::TooManyLines(_) => "too_many_lines",
             Self::LineTooLong(_) => "line_too_long",
             Self::TooManySections(_) => "too_many_sections",
+            Self::TooManyFormats(_) => "too_many_formats",
             Self::TooManyCandidates(_) => "too_many_candidates",
             Self::TooManyCryptoLines(_) => "too_many_crypto_lines",
             Self::NotUtf8 => "not_utf8",
@@ -89,6 +92,7 @@ impl fmt::Display for ParseFault {
             Self::TooManyLines(limit) => write!(f, "more than {limit} lines"),
             Self::LineTooLong(limit) => write!(f, "line is longer than {limit} bytes"),
             Self::TooManySections(limit) => write!(f, "more than {limit} m= lines"),
+            Self::TooManyFormats(limit) => write!(f, "m= has more than {limit} formats"),
             Self::TooManyCandidates(limit) => write!(f, "more than {limit} a=candidate lines in one section"),
             Self::TooManyCryptoLines(limit) => write!(f, "more than {limit} a=crypto lines in one section"),
             Self::NotUtf8 => f.write_str("not UTF-8"),

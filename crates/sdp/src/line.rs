@@ -2,8 +2,6 @@
 
 use std::fmt;
 
-use crate::name;
-
 /// How a line ends. All three are met; a CR alone counts because a peer may take it for an ending too, and must not see
 /// lines that we did not.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -24,7 +22,7 @@ impl Ending {
 }
 
 /// `<letter>=<value>`, or an empty line.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone)]
 pub(crate) struct Line {
     text: String,
     ending: Ending,
@@ -101,7 +99,9 @@ impl Line {
     }
 
     pub(crate) fn set_attribute(&mut self, name: &str, value: &str) {
-        let same = self.as_attribute().is_some_and(|(own, text)| own == name && text.unwrap_or("") == value);
+        let same = self
+            .as_attribute()
+            .is_some_and(|(own, text)| own.eq_ignore_ascii_case(name) && text.unwrap_or("").trim() == value);
         if !same {
             *self = Self { number: self.number, ..Self::attribute(name, value, self.ending) };
         }
@@ -119,6 +119,15 @@ impl Line {
     }
 }
 
+/// Lines that print alike are equal, wherever they come from.
+impl PartialEq for Line {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text && self.ending == other.ending
+    }
+}
+
+impl Eq for Line {}
+
 impl fmt::Display for Line {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)?;
@@ -126,17 +135,13 @@ impl fmt::Display for Line {
     }
 }
 
-/// Keys and passwords are not shown.
+/// Values of attributes are not shown: keys hide in several of them (crypto, ice-pwd, key-mgmt, acap). Nor is k=.
 impl fmt::Debug for Line {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.kind() == Some('k') {
-            f.write_str("\"k=…\"")
-        } else if self.is_attribute(name::CRYPTO) {
-            f.write_str("\"a=crypto:…\"")
-        } else if self.is_attribute(name::ICE_PWD) {
-            f.write_str("\"a=ice-pwd:…\"")
-        } else {
-            fmt::Debug::fmt(&self.text, f)
+        match (self.kind(), self.as_attribute()) {
+            (_, Some((name, Some(_)))) => write!(f, "a={name}:…"),
+            (Some('k'), _) => f.write_str("k=…"),
+            _ => f.write_str(&self.text),
         }
     }
 }
@@ -156,6 +161,11 @@ pub(crate) fn tokens(text: &str) -> impl Iterator<Item = std::ops::Range<usize>>
         at = end;
         Some(start..end)
     })
+}
+
+/// The blank-separated words of a text. SDP separates by one space; several, and tabs, are met. Nothing else separates.
+pub(crate) fn words(text: &str) -> impl Iterator<Item = &str> {
+    text.split([' ', '\t']).filter(|word| !word.is_empty())
 }
 
 fn is_blank(character: char) -> bool {

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::ops::{Deref, DerefMut, Range};
 
-use crate::line::{Ending, Line, tokens};
+use crate::line::{Ending, Line, tokens, words};
 use crate::order::Scope;
 use crate::{Level, ParseFault, Protocol, name};
 
@@ -23,12 +23,15 @@ const PROTOCOL: usize = 2;
 const FIRST_FORMAT: usize = 3;
 
 impl MediaSection {
-    pub(crate) fn received(line: Line, ending: Ending) -> Result<Self, ParseFault> {
-        let mut words = line.value().split_ascii_whitespace();
+    pub(crate) fn received(line: Line, ending: Ending, max_formats: usize) -> Result<Self, ParseFault> {
+        let mut words = words(line.value());
         let (Some(_media), Some(port), Some(protocol)) = (words.next(), words.next(), words.next()) else {
             return Err(ParseFault::MediaMalformed);
         };
         let (port, port_count) = parse_port(port).ok_or(ParseFault::PortMalformed)?;
+        if words.count() > max_formats {
+            return Err(ParseFault::TooManyFormats(max_formats));
+        }
         let protocol = Protocol::parse(protocol);
         Ok(Self { line, port, port_count, protocol, level: Level::new(Scope::Media, ending) })
     }
@@ -86,15 +89,17 @@ impl MediaSection {
 
     /// The formats, as written: payload types where the protocol is RTP.
     pub fn formats(&self) -> impl Iterator<Item = &str> {
-        self.line.value().split_ascii_whitespace().skip(FIRST_FORMAT)
+        words(self.line.value()).skip(FIRST_FORMAT)
     }
 
     /// The formats that are payload types (0 to 127).
     pub fn payload_types(&self) -> impl Iterator<Item = u8> {
-        self.formats().filter_map(|format| format.parse().ok()).filter(|&payload_type| payload_type < 0x80)
+        self.formats()
+            .filter_map(|format| u8::try_from(number(format)?).ok())
+            .filter(|&payload_type| payload_type < 0x80)
     }
 
-    /// Rewrites the formats, unless they are these already.
+    /// Rewrites the formats, unless they are these already. (The grammar wants at least one, also in a rejected section.)
     pub fn set_formats<'a>(&mut self, formats: impl IntoIterator<Item = &'a str>) {
         let wanted: Vec<&str> = formats.into_iter().collect();
         if self.formats().eq(wanted.iter().copied()) {
@@ -112,14 +117,26 @@ impl MediaSection {
 
     /// Removes a format from the m= line, and its rtpmap, fmtp and rtcp-fb lines. Returns whether the m= line had it.
     pub fn remove_format(&mut self, format: &str) -> bool {
-        let kept: Vec<String> = self.formats().filter(|&own| own != format).map(str::to_owned).collect();
-        let had = kept.len() != self.formats().count();
-        self.set_formats(kept.iter().map(String::as_str));
+        self.retain_formats(|own| own != format) > 0
+    }
+
+    /// Keeps only the formats that this is true of, and removes the rtpmap, fmtp and rtcp-fb lines of the others.
+    /// Returns how many went.
+    pub fn retain_formats(&mut self, mut keep: impl FnMut(&str) -> bool) -> usize {
+        let all: Vec<String> = self.formats().map(str::to_owned).collect();
+        let (kept, gone): (Vec<&str>, Vec<&str>) = all.iter().map(String::as_str).partition(|&format| keep(format));
+        self.set_formats(kept);
         self.level.retain_attributes(|attribute| {
             let of_codec = [name::RTPMAP, name::FMTP, name::RTCP_FB].iter().any(|name| attribute.is(name));
-            !of_codec || attribute.value.and_then(|value| value.split_ascii_whitespace().next()) != Some(format)
+            let format = attribute.value.and_then(|value| words(value).next());
+            !of_codec || format.is_none_or(|format| !gone.contains(&format))
         });
-        had
+        gone.len()
+    }
+
+    /// Port 0 without `a=bundle-only` (RFC 9143 §6).
+    pub fn is_rejected(&self) -> bool {
+        self.port == 0 && !self.has(name::BUNDLE_ONLY)
     }
 
     /// Number of the m= line in the text that was parsed, from 1; `None` for a section that we made.

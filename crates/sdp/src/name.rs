@@ -64,3 +64,17 @@ pub const CANDIDATE: &str = "candidate";
 pub const REMOTE_CANDIDATES: &str = "remote-candidates";
 /// RFC 8840. A flag.
 pub const END_OF_CANDIDATES: &str = "end-of-candidates";
+/// RFC 4567: a keying protocol's message, which may hold a key.
+pub const KEY_MGMT: &str = "key-mgmt";
+/// RFC 5939: attributes of a potential configuration; may hold an a=crypto line.
+pub const ACAP: &str = "acap";
+/// RFC 5939: protocols of a potential configuration.
+pub const TCAP: &str = "tcap";
+/// RFC 5939: potential configuration.
+pub const PCFG: &str = "pcfg";
+/// RFC 5939: actual configuration.
+pub const ACFG: &str = "acfg";
+/// RFC 5939: capabilities supported.
+pub const CSUP: &str = "csup";
+/// RFC 5939: capabilities required.
+pub const CREQ: &str = "creq";

@@ -117,7 +117,7 @@ impl<'a> Parser<'a> {
         if self.media.len() >= self.limits.sections {
             return Err(ParseFault::TooManySections(self.limits.sections));
         }
-        self.media.push(MediaSection::received(line, self.ending)?);
+        self.media.push(MediaSection::received(line, self.ending, self.limits.formats)?);
         self.candidates = 0;
         self.crypto_lines = 0;
         Ok(())

@@ -80,7 +80,7 @@ impl Candidate {
 
     /// Value of an extension, such as `tcptype` or `generation`.
     pub fn extension(&self, name: &str) -> Option<&str> {
-        let mut words = self.extensions.split_ascii_whitespace();
+        let mut words = super::words(&self.extensions);
         while let (Some(key), Some(value)) = (words.next(), words.next()) {
             if key.eq_ignore_ascii_case(name) {
                 return Some(value);

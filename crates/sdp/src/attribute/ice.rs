@@ -31,7 +31,7 @@ impl Attribute for IceOptions {
 
     fn parse(value: &str) -> Result<Self, AttributeError> {
         let words = Words::new::<Self>(value).rest("option")?;
-        Ok(Self(words.split_ascii_whitespace().map(str::to_owned).collect()))
+        Ok(Self(super::words(words).map(str::to_owned).collect()))
     }
 }
 

@@ -38,7 +38,7 @@ impl Attribute for Group {
     fn parse(value: &str) -> Result<Self, AttributeError> {
         let mut words = Words::new::<Self>(value);
         let semantics = words.word("semantics")?.to_owned();
-        Ok(Self { semantics, tags: words.rest.split_ascii_whitespace().map(str::to_owned).collect() })
+        Ok(Self { semantics, tags: super::words(words.rest).map(str::to_owned).collect() })
     }
 }
 
