@@ -8,12 +8,12 @@
 //! its typed form. Text given to a setter can never become a line of its own: CR, LF and NUL in it become spaces.
 //!
 //! ```
-//! use sdp::{SessionDescription, Protocol};
+//! use sallyport_sdp::{SessionDescription, Protocol};
 //! let text = "v=0\r\no=- 1 1 IN IP4 192.0.2.1\r\ns=-\r\nc=IN IP4 192.0.2.1\r\nt=0 0\r\nm=audio 4000 RTP/AVP 0\r\na=x-kept: as  is\r\n";
 //! let mut description = SessionDescription::parse(text)?;
 //! description.media_mut()[0].set_protocol(Protocol::RtpSavp);
 //! assert_eq!(description.to_string(), text.replace("RTP/AVP", "RTP/SAVP"));
-//! # Ok::<(), sdp::ParseError>(())
+//! # Ok::<(), sallyport_sdp::ParseError>(())
 //! ```
 
 mod address;

@@ -147,7 +147,9 @@ fn read_all(description: &SessionDescription) {
         let _ = (effective.connection(), effective.ip(), effective.direction(), effective.setup(), effective.ice_pwd());
         let _ = (effective.extmaps().count(), effective.ice_options().count(), effective.fingerprints().count());
         let _ = (media.media_type(), media.payload_types().count(), media.bandwidths().count(), media.is_rejected());
-        let _ = media.try_all::<Candidate>().flatten().map(|candidate| candidate.socket_addr()).count();
+        media.try_all::<Candidate>().flatten().for_each(|candidate| {
+            candidate.socket_addr();
+        });
         let _ = (media.try_all::<Crypto>().count(), media.try_all::<Extmap>().count(), media.try_all::<Rtcp>().count());
         let _ = (media.try_all::<Rtpmap>().count(), media.try_all::<RtcpFb>().count(), media.try_all::<Ssrc>().count());
     }
