@@ -4,12 +4,13 @@
 //! context. There are three ways out: [`depart`], which encrypts on a secure leg; a STUN response; a DTLS flight. The
 //! latter two look at the bytes themselves, so that nothing else can pass for them.
 
+use std::net::SocketAddr;
+
 use arrayvec::ArrayVec;
-use control::{MasterKey, Policy, Verdict};
+use control::{MasterKey, Policy, RocPolicy, Verdict};
 use datagram::{BATCH_CAPACITY, Datagram, PortId, SendRight};
 use rtp::Class;
 use srtp::{ContextId, Contexts, Job, KeyError, Kind, Outbound, Rejection};
-use std::net::SocketAddr;
 
 /// The sending contexts of a shard.
 #[derive(Default)]
@@ -62,18 +63,20 @@ impl Egress {
         self.protection = Protection::Unkeyed;
     }
 
-    /// A key for a new context: nothing of a former one goes on, unless it had this very key. Returns whether the
-    /// context is new.
+    /// A key for a new context: nothing of a former one goes on, unless it had this very key. Returns whether
+    /// rollover counters begin at 0.
     pub(crate) fn set_key(
         &mut self,
         outbounds: &mut Outbounds,
         policy: Policy,
         key: &MasterKey,
     ) -> Result<bool, KeyError> {
-        if let Some((context, former)) = &self.context
-            && former == key
+        if let Some((id, former)) = &self.context
+            && same_secret(former, key)
+            && let Some(outbound) = outbounds.contexts.get_mut(*id)
         {
-            self.protection = Protection::Keyed(*context);
+            outbound.rekey(policy, key)?;
+            self.protection = Protection::Keyed(*id);
             return Ok(false);
         }
         let context = outbounds.contexts.insert(Outbound::new(policy, key)?);
@@ -85,7 +88,7 @@ impl Egress {
     }
 
     /// Another key in the same context, as [`Outbound::rekey`] does it; a first one where there is none. Returns whether
-    /// the context is new.
+    /// rollover counters begin at 0.
     pub(crate) fn rekey(
         &mut self,
         outbounds: &mut Outbounds,
@@ -95,9 +98,11 @@ impl Egress {
         if let Protection::Keyed(id) = self.protection
             && let Some(outbound) = outbounds.contexts.get_mut(id)
         {
+            let begins = policy.roc_on_rekey == RocPolicy::Reset
+                && self.context.as_ref().is_none_or(|(_, former)| !same_secret(former, key));
             outbound.rekey(policy, key)?;
             self.context = Some((id, key.clone()));
-            return Ok(false);
+            return Ok(begins);
         }
         self.set_key(outbounds, policy, key)
     }
@@ -190,6 +195,11 @@ pub(crate) fn depart(outbounds: &mut Outbounds, departures: &mut [Departure<'_>]
             Err(rejection) => outgoing_verdict(rejection),
         };
     }
+}
+
+/// Whatever their MKI.
+fn same_secret(one: &MasterKey, other: &MasterKey) -> bool {
+    one.key() == other.key() && one.salt() == other.salt()
 }
 
 fn outgoing_verdict(rejection: Rejection) -> Verdict {

@@ -227,7 +227,8 @@ mod tests {
     fn only_signalling_opens_a_locked_latch() {
         let now = start();
         let mut latch = Latch::new(Latching::Authenticated, Some(address(1)), 0);
-        (100..103).for_each(|sequence| drop(plain(&mut latch, now, 2, 7, sequence)));
+        (100..102).for_each(|sequence| assert_eq!(plain(&mut latch, now, 2, 7, sequence), Standing::Candidate));
+        assert_eq!(plain(&mut latch, now, 2, 7, 102), Standing::Locked);
         latch.update(Latching::Authenticated, Some(address(1)), 0);
         assert_eq!(plain(&mut latch, now, 3, 7, 1), Standing::Stranger);
         latch.update(Latching::Authenticated, Some(address(1)), 1);

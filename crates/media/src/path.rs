@@ -59,14 +59,18 @@ impl Path {
         }
     }
 
-    /// A packet from `source` has authenticated. Returns true when media goes to another address from here on.
-    pub(crate) fn authenticated(&mut self, now: Instant, source: SocketAddr, newest: bool) -> bool {
+    /// A packet from `source` has authenticated. `newest`: it is the newest of its stream; a late one, which may be a copy
+    /// that somebody held back and sends from elsewhere, moves nothing. `leads`: it may move a latch. Returns true when
+    /// the latch has moved.
+    pub(crate) fn authenticated(&mut self, now: Instant, source: SocketAddr, newest: bool, leads: bool) -> bool {
         match self {
             Self::Ice(agent) => {
-                agent.authenticated_packet(now, source);
+                if newest {
+                    agent.authenticated_packet(now, source);
+                }
                 false
             }
-            Self::Latch(latch) => latch.authenticated(source, newest),
+            Self::Latch(latch) => latch.authenticated(source, newest && leads),
         }
     }
 

@@ -47,6 +47,8 @@ pub(crate) struct Transport {
     pub(crate) parked: Option<(ContextId, (Policy, Vec<MasterKey>))>,
     /// When keys last changed: for a while an index that steps back is taken for another sequence.
     pub(crate) rekeyed: Option<Instant>,
+    /// Keys have been added that no packet has used yet.
+    pub(crate) succession: bool,
     pub(crate) keying: KeyingState,
     pub(crate) association: Option<Association>,
     /// The peer has said by close_notify that it wants no more.
@@ -121,6 +123,7 @@ impl Transport {
             ingress: Ingress::Closed,
             parked: None,
             rekeyed: None,
+            succession: false,
             keying: KeyingState::Pending,
             association: None,
             closed_by_peer: false,

@@ -60,7 +60,7 @@ impl Shard {
             }
             // Where RTP has come, RTP says where the peer is.
             let leads = transport.component == Component::Rtcp || transport.streams_in.is_empty();
-            let moved = transport.path.authenticated(now, datagram.remote(), newest && leads);
+            let moved = transport.path.authenticated(now, datagram.remote(), newest, leads);
             self.follow_ice(now, slot);
             if moved {
                 self.say(slot, TransportEvent::Latched { remote: datagram.remote() });

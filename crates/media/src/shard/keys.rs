@@ -99,7 +99,7 @@ impl Shard {
                         None
                     }
                 };
-                match self.apply_sdes(now, slot, before, keys) {
+                match self.apply_sdes(slot, before, keys) {
                     Ok(Some(secured)) => self.secured(slot, secured),
                     Ok(None) => {}
                     Err(error) => {
@@ -239,7 +239,6 @@ impl Shard {
     /// Returns what secures the transport when keys of both directions are known and one of them is new.
     fn apply_sdes(
         &mut self,
-        now: Instant,
         slot: usize,
         before: Option<&SdesKeys>,
         keys: &SdesKeys,
@@ -248,8 +247,7 @@ impl Shard {
         let Some(transport) = transports.get_mut(slot) else { return Ok(None) };
         if before.is_none_or(|before| before.outbound != keys.outbound) {
             let (policy, key) = &keys.outbound;
-            let is_new = transport.egress.rekey(outbounds, policy.clone(), key)?;
-            if is_new || policy.roc_on_rekey == RocPolicy::Reset {
+            if transport.egress.rekey(outbounds, policy.clone(), key)? {
                 transport.streams_out.restart();
             }
         }
@@ -257,16 +255,22 @@ impl Shard {
         if former != keys.inbound.as_ref() {
             match (&keys.inbound, transport.ingress) {
                 (Some((policy, keys)), Ingress::Keyed { context, .. }) => {
-                    transport.rekeyed = Some(now);
+                    transport.succession = true;
                     if let Some(inbound) = inbounds.get_mut(context) {
-                        inbound.rekey(policy.clone(), keys)?;
+                        inbound.succeed(policy.clone(), keys)?;
                     }
                     transport.ingress = Ingress::Keyed { context, window: policy.replay_window as u64 };
                 }
-                (Some(inbound), _) => {
-                    let (policy, keys) = inbound;
-                    let context = match transport.parked.take() {
-                        Some((context, parked)) if parked == *inbound => context,
+                (Some((policy, keys)), _) => {
+                    let parked = transport.parked.take();
+                    let shares = |parked: &MasterKey| keys.iter().any(|key| key.key() == parked.key());
+                    let context = match parked {
+                        Some((context, (_, parked))) if parked.iter().any(shares) => {
+                            if let Some(inbound) = inbounds.get_mut(context) {
+                                inbound.succeed(policy.clone(), keys)?;
+                            }
+                            context
+                        }
                         parked => {
                             if let Some((context, _)) = parked {
                                 inbounds.remove(context);
@@ -326,9 +330,10 @@ impl Shard {
         let context = match known {
             // The former keys stay valid until the first packet under these (RFC 8842 §5.5).
             Some(context) => {
-                transport.rekeyed = Some(now);
+                transport.succession = true;
                 if let Some(inbound) = inbounds.get_mut(context) {
-                    inbound.succeed(policy.clone(), keys)?;
+                    // A fresh association counts from 0; some peers carry their counter over.
+                    inbound.succeed(Policy { roc_on_rekey: RocPolicy::Probe, ..policy.clone() }, keys)?;
                 }
                 context
             }
@@ -341,7 +346,7 @@ impl Shard {
         transport.closed_by_peer = false;
         released.push_back((slot, transport.serial));
         // The handshake has proved who is there.
-        if transport.path.authenticated(now, keyed.remote, true) {
+        if transport.path.authenticated(now, keyed.remote, true, true) {
             self.say(slot, TransportEvent::Latched { remote: keyed.remote });
         }
         Ok(())

@@ -8,7 +8,7 @@ use control::{Component, TransportEvent, Verdict};
 use datagram::{BATCH_CAPACITY, Datagram};
 use ice::{LiteAgent, StunVerdict};
 use rtp::{Arrival, Class, RtpPacket, SequenceTracker};
-use srtp::{ContextId, Job, Kind, Rejection};
+use srtp::{ContextId, Inbound, Job, Kind, Rejection};
 
 use super::Shard;
 use crate::latch::Standing;
@@ -258,6 +258,13 @@ impl Shard {
     fn accept_rtp(&mut self, now: Instant, slot: usize, index: u64, trust: Trust, datagram: &mut Datagram) -> Step {
         let Some(transport) = self.transports.get_mut(slot) else { return Step::Done(Verdict::NoFlow) };
         let Some(packet) = RtpPacket::parse(datagram.bytes()) else { return Step::Done(Verdict::Malformed) };
+        if transport.succession
+            && let Ingress::Keyed { context, .. } = transport.ingress
+            && !self.inbounds.get(context).is_some_and(Inbound::awaits_succession)
+        {
+            transport.succession = false;
+            transport.rekeyed = Some(now);
+        }
         let reach = match trust {
             Trust::Authentic { window } => transport.reach(now, window),
             Trust::Address => u64::MAX,
@@ -273,7 +280,7 @@ impl Shard {
             }
             let newest = !stream.tracker.is_valid() || index > stream.tracker.highest_index();
             stream.tracker.update_index(index);
-            moved = transport.path.authenticated(now, datagram.remote(), newest);
+            moved = transport.path.authenticated(now, datagram.remote(), newest, true);
         }
         stream.count(now, &packet, datagram.len());
         transport.last_packet = Some(now);
