@@ -35,6 +35,8 @@ mod session;
 mod streams;
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod vectors;
 mod window;
 
 pub use batch::{Job, protect_batch, unprotect_batch};

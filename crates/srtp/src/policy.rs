@@ -21,7 +21,7 @@ pub const MAX_SRTCP_LIFETIME: u64 = 1 << 31;
 /// The largest key derivation rate (RFC 3711 §8.2).
 pub const MAX_KEY_DERIVATION_RATE: u64 = 1 << 24;
 /// The largest replay window, in packets: half of the sequence space would make the index guess ambiguous.
-const MAX_REPLAY_WINDOW: usize = 1 << 14;
+pub(crate) const MAX_REPLAY_WINDOW: usize = 1 << 14;
 /// The smallest (RFC 3711 §3.3.2), in packets.
 const MIN_REPLAY_WINDOW: usize = 64;
 

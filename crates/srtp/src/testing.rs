@@ -1,6 +1,6 @@
 //! What several test modules share.
 
-use crate::{MasterKey, Profile};
+use crate::{MasterKey, Outbound, Policy, Profile};
 
 pub(crate) fn hex(text: &str) -> Vec<u8> {
     let digits: Vec<u8> =
@@ -40,5 +40,28 @@ pub(crate) fn rtcp_packet(ssrc: u32, more: usize) -> Vec<u8> {
     packet.extend(((more / 4 + 1) as u16).to_be_bytes());
     packet.extend(ssrc.to_be_bytes());
     packet.extend((0..more).map(|i| i as u8));
+    packet
+}
+
+/// An RTP packet, protected under that index by a sender that has sent nothing else.
+pub(crate) fn sealed_rtp(policy: &Policy, key: &MasterKey, ssrc: u32, index: u64) -> Vec<u8> {
+    let mut packet = rtp_packet(ssrc, index as u16, 20);
+    let len = packet.len();
+    packet.resize(len + 200, 0);
+    let mut outbound = Outbound::new(policy.clone(), key).unwrap();
+    let len = outbound.protect_rtp(&mut packet, len, (index >> 16) as u32).unwrap();
+    packet.truncate(len);
+    packet
+}
+
+/// An RTCP packet, protected under that index by a sender that has sent nothing else.
+pub(crate) fn sealed_rtcp(policy: &Policy, key: &MasterKey, ssrc: u32, index: u32) -> Vec<u8> {
+    let mut packet = rtcp_packet(ssrc, 24);
+    let len = packet.len();
+    packet.resize(len + 200, 0);
+    let mut outbound = Outbound::new(policy.clone(), key).unwrap();
+    outbound.advance_rtcp_index(index);
+    let len = outbound.protect_rtcp(&mut packet, len).unwrap();
+    packet.truncate(len);
     packet
 }
