@@ -1,6 +1,6 @@
 //! What the session is told at its start.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr};
 use std::time::{Duration, Instant, SystemTime};
 
 use control::Fingerprint;
@@ -64,10 +64,6 @@ impl Interface {
 
     pub(crate) fn family(&self) -> AddressFamily {
         if self.address.is_ipv4() { AddressFamily::Ip4 } else { AddressFamily::Ip6 }
-    }
-
-    pub(crate) fn socket(&self, port: u16) -> SocketAddr {
-        SocketAddr::new(self.address, port)
     }
 }
 

@@ -1,11 +1,32 @@
 //! Call table, offer/answer negotiation and port policy.
+//!
+//! [`Session`] is sans-IO. It is told of requests ([`Session::handle_request`]), of the workers' events
+//! ([`Session::handle_event`]) and of time ([`Session::handle_timeout`], due at [`Session::poll_timeout`]); after each of
+//! these [`Session::poll_output`] is called until it says `None`, and its [`Output`]s are carried out in order.
+//!
+//! * Every request gets exactly one reply, at once or after the worker has answered; a silent worker costs
+//!   [`Timeouts::worker`].
+//! * A [`Refusal`] leaves the call as it was: an offer works on a copy of the call's state, which takes the place of the
+//!   state only when its ports are open and its description is written.
+//! * Requests about one call are carried out one after the other.
+//! * The same offer again gets the same description: ports, keys, `o=` and all; the worker is told nothing.
+//! * A leg's keys are its own: made here, one for each leg, section and suite, and never those of another party.
 
+mod call;
 mod config;
+mod leg;
+mod negotiate;
 mod options;
+mod peer;
+mod plan;
+mod ports;
 mod profile;
 mod refusal;
 mod reply;
+mod report;
 mod request;
+mod rewrite;
+mod secrets;
 mod session;
 mod view;
 

@@ -1,14 +1,28 @@
 //! The state machine: requests and events in, commands and replies out.
+//!
+//! ```text
+//! offer ─► draft ─► Open ─► Opened ─► draft becomes the state ─► Apply, reply with the description
+//!            ▲        └──► Refused(InUse): another port ──┐ └─► Refused otherwise: draft dropped, reply with the cause
+//!            └────────────────────────────────────────────┘
+//! ```
 
-use std::collections::VecDeque;
-use std::time::Instant;
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::time::{Instant, SystemTime};
 
-use control::{Command, Event};
+use control::{CallKey, Command, Event, Plan, RequestId, WorkerId};
 
+use crate::call::{Call, Phase};
+use crate::negotiate::Desk;
+use crate::ports::PortPool;
+use crate::secrets::Secrets;
 use crate::{
     CallSummary, CallView, Clocks, EndReason, LedgerEntry, Refusal, Reply, Request, SessionConfig, SessionStatistics,
-    Token, WorkerId,
+    Token,
 };
+
+mod events;
+mod negotiation;
+mod requests;
 
 /// What the session wants done.
 pub enum Output {
@@ -27,33 +41,82 @@ pub enum Output {
     },
 }
 
-/// The call table and everything that negotiates.
+/// The call table and everything that negotiates. The contract is on the crate page.
 pub struct Session {
     config: SessionConfig,
     clocks: Clocks,
+    secrets: Secrets,
+    pool: PortPool,
+    calls: HashMap<CallKey, Call>,
+    by_call_id: HashMap<String, CallKey>,
+    /// Deadlines; one for each call at most.
+    timers: BTreeSet<(Instant, CallKey)>,
     outputs: VecDeque<Output>,
+    next_call: u64,
+    next_request: u64,
+    /// By which `loop-protect` knows our own descriptions.
+    instance: String,
+    statistics: SessionStatistics,
 }
 
 impl Session {
     /// No calls yet. The seed must come from the operating system's random source: keys are made from it.
-    pub fn new(config: SessionConfig, clocks: Clocks, _seed: [u8; 32]) -> Self {
-        Self { config, clocks, outputs: VecDeque::new() }
+    pub fn new(config: SessionConfig, clocks: Clocks, seed: [u8; 32]) -> Self {
+        let mut secrets = Secrets::new(seed);
+        let instance = secrets.tls_id();
+        let pool = PortPool::new(config.ports, config.workers);
+        // Keys of the pump must not repeat over a restart of this half.
+        let next_call = secrets.session_id() >> 20 << 20;
+        Self {
+            config,
+            clocks,
+            secrets,
+            pool,
+            calls: HashMap::new(),
+            by_call_id: HashMap::new(),
+            timers: BTreeSet::new(),
+            outputs: VecDeque::new(),
+            next_call,
+            next_request: 0,
+            instance,
+            statistics: SessionStatistics::default(),
+        }
     }
 
     /// A request of a front door. Its reply comes out of [`Session::poll_output`], at once or later.
-    pub fn handle_request(&mut self, _now: Instant, token: Token, _request: Request) {
-        self.outputs.push_back(Output::Reply(token, Err(Refusal::UnknownCallId)));
+    pub fn handle_request(&mut self, now: Instant, token: Token, request: Request) {
+        match &request {
+            Request::Offer(_) => self.statistics.offers += 1,
+            Request::Answer(_) => self.statistics.answers += 1,
+            Request::Delete(_) => self.statistics.deletes += 1,
+            Request::Query(_) => self.statistics.queries += 1,
+            Request::List { .. } | Request::Statistics => {}
+        }
+        self.serve(now, token, request);
     }
 
-    /// An event of a worker.
-    pub fn handle_event(&mut self, _now: Instant, _worker: WorkerId, _event: Event) {}
+    /// An event of a worker. Events of calls that are gone are ignored.
+    pub fn handle_event(&mut self, now: Instant, worker: WorkerId, event: Event) {
+        self.take_event(now, worker, event);
+    }
 
     /// Time has passed: call at [`Session::poll_timeout`], or later.
-    pub fn handle_timeout(&mut self, _now: Instant) {}
+    pub fn handle_timeout(&mut self, now: Instant) {
+        while let Some(&(at, key)) = self.timers.first() {
+            if at > now {
+                break;
+            }
+            self.timers.remove(&(at, key));
+            if let Some(mut call) = self.calls.remove(&key) {
+                call.timer = None;
+                self.expire(now, call);
+            }
+        }
+    }
 
     /// When to call [`Session::handle_timeout`].
     pub fn poll_timeout(&self) -> Option<Instant> {
-        None
+        self.timers.first().map(|&(at, _)| at)
     }
 
     /// What to do next. Call until `None` after every other call.
@@ -63,17 +126,122 @@ impl Session {
 
     /// Every call, oldest first.
     pub fn calls(&self) -> Vec<CallSummary> {
-        Vec::new()
+        self.by_age().into_iter().map(crate::report::summary).collect()
     }
 
     /// One call in full.
-    pub fn call(&self, _call_id: &str) -> Option<CallView> {
-        let _ = &self.config;
-        None
+    pub fn call(&self, call_id: &str) -> Option<CallView> {
+        let call = self.calls.get(self.by_call_id.get(call_id)?)?;
+        Some(crate::report::view(call, &self.config))
     }
 
     /// Totals over all calls.
     pub fn statistics(&self, now: Instant) -> SessionStatistics {
-        SessionStatistics { uptime: now.saturating_duration_since(self.clocks.instant), ..Default::default() }
+        let calls = self.by_age();
+        SessionStatistics {
+            uptime: now.saturating_duration_since(self.clocks.instant),
+            calls: calls.len() as u64,
+            legs: calls.iter().map(|call| call.negotiated.legs.iter().filter(|leg| !leg.gone).count() as u64).sum(),
+            transports: calls.iter().map(|call| call.negotiated.transports.len() as u64).sum(),
+            ..self.statistics.clone()
+        }
     }
+
+    /// Ports that are open or being opened.
+    pub fn ports_in_use(&self) -> usize {
+        self.pool.in_use()
+    }
+
+    fn by_age(&self) -> Vec<&Call> {
+        let mut calls: Vec<&Call> = self.by_call_id.values().filter_map(|key| self.calls.get(key)).collect();
+        calls.sort_by_key(|call| call.key);
+        calls
+    }
+
+    fn wall(&self, now: Instant) -> SystemTime {
+        self.clocks.wall(now)
+    }
+
+    fn desk(&mut self, now: Instant, worker: WorkerId) -> Desk<'_> {
+        Desk {
+            wall: self.clocks.wall(now),
+            config: &self.config,
+            secrets: &mut self.secrets,
+            pool: &mut self.pool,
+            now,
+            worker,
+            wanted: Vec::new(),
+            warnings: Vec::new(),
+            notes: Vec::new(),
+        }
+    }
+
+    fn request_id(&mut self) -> RequestId {
+        self.next_request += 1;
+        RequestId(self.next_request)
+    }
+
+    fn command(&mut self, worker: WorkerId, command: Command) {
+        self.outputs.push_back(Output::Command(worker, command));
+    }
+
+    fn reply(&mut self, token: Token, reply: Result<Reply, Refusal>) {
+        if let Err(refusal) = &reply {
+            *self.statistics.refusals.entry(refusal.label()).or_default() += 1;
+        }
+        self.outputs.push_back(Output::Reply(token, reply));
+    }
+
+    /// Puts a call back into the table, with its timer.
+    fn keep(&mut self, mut call: Call) {
+        let deadline = call.next_deadline(&self.config.timeouts);
+        if let Some(old) = call.timer.take() {
+            self.timers.remove(&(old, call.key));
+        }
+        call.timer = deadline;
+        if let Some(at) = deadline {
+            self.timers.insert((at, call.key));
+        }
+        self.calls.insert(call.key, call);
+    }
+
+    /// Forgets a call that has no ports.
+    fn forget(&mut self, call: &mut Call) {
+        if let Some(at) = call.timer.take() {
+            self.timers.remove(&(at, call.key));
+        }
+        if self.by_call_id.get(&call.call_id) == Some(&call.key) {
+            self.by_call_id.remove(&call.call_id);
+        }
+    }
+
+    /// Tells the worker what is wanted now, if that is something else than before.
+    fn apply(&mut self, call: &mut Call, even_if_equal: bool) {
+        let plan = crate::plan::plan(&mut call.negotiated, &self.config.timeouts, &self.config.defaults);
+        let equal = call.applied.as_ref().is_some_and(|applied| is_equal(applied, &plan));
+        if !equal || even_if_equal {
+            let command = Command::Apply { call: call.key, plan: Box::new(plan.clone()) };
+            self.command(call.worker, command);
+            call.applied = Some(plan);
+        }
+        call.observed.retain(|id, _| call.negotiated.transports.contains_key(id));
+    }
+
+    /// Tells the worker to end a call. The Call-ID is free from here on.
+    fn remove(&mut self, now: Instant, call: &mut Call, reason: EndReason, reply: Option<Token>) {
+        let wall = self.wall(now);
+        call.note(wall, "", crate::LedgerNote::Ended(reason));
+        self.command(call.worker, Command::Remove { call: call.key });
+        call.phase = Phase::Removing { deadline: now + self.config.timeouts.worker, reason, reply };
+        if self.by_call_id.get(&call.call_id) == Some(&call.key) {
+            self.by_call_id.remove(&call.call_id);
+        }
+    }
+}
+
+fn is_equal(one: &Plan, other: &Plan) -> bool {
+    one.transports == other.transports
+        && one.flows == other.flows
+        && one.media_timeout == other.media_timeout
+        && one.memo == other.memo
 }

@@ -1,0 +1,151 @@
+//! One call: what is negotiated, what is under way, and what has been seen of it.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::SocketAddr;
+use std::time::{Instant, SystemTime};
+
+use control::{CallKey, OpenPort, Plan, RequestId, SecuredBy, TransportFailure, TransportId, WorkerId};
+
+use crate::leg::Negotiated;
+use crate::negotiate::Work;
+use crate::{EndReason, LedgerEntry, LedgerNote, Request, Timeouts, Token};
+
+/// Entries that a ledger keeps: beyond, the oldest but the first go.
+const MAX_LEDGER: usize = 128;
+
+pub(crate) struct Call {
+    pub(crate) key: CallKey,
+    pub(crate) call_id: String,
+    pub(crate) worker: WorkerId,
+    pub(crate) created: SystemTime,
+    pub(crate) created_at: Instant,
+    pub(crate) last_signal: SystemTime,
+    pub(crate) last_signal_at: Instant,
+    pub(crate) negotiated: Negotiated,
+    /// What the worker was told last.
+    pub(crate) applied: Option<Plan>,
+    pub(crate) waiting: Option<Waiting>,
+    /// Requests that came while ports were being bound.
+    pub(crate) queue: VecDeque<(Token, Request)>,
+    pub(crate) questions: Vec<Question>,
+    pub(crate) phase: Phase,
+    pub(crate) observed: BTreeMap<TransportId, Observed>,
+    pub(crate) ledger: Vec<LedgerEntry>,
+    /// `delete-delay` of an offer or answer.
+    pub(crate) delete_delay: Option<std::time::Duration>,
+    /// Where the timer queue has this call.
+    pub(crate) timer: Option<Instant>,
+}
+
+/// A negotiation whose ports are being bound.
+pub(crate) struct Waiting {
+    pub(crate) token: Token,
+    pub(crate) request: RequestId,
+    pub(crate) draft: Negotiated,
+    pub(crate) work: Work,
+    pub(crate) wanted: Vec<OpenPort>,
+    pub(crate) warnings: Vec<String>,
+    pub(crate) notes: Vec<(usize, LedgerNote)>,
+    pub(crate) attempts: usize,
+    pub(crate) deadline: Instant,
+}
+
+/// A reply that waits for the worker's statistics.
+pub(crate) struct Question {
+    pub(crate) token: Token,
+    pub(crate) request: RequestId,
+    pub(crate) kind: QuestionKind,
+    pub(crate) deadline: Instant,
+}
+
+pub(crate) enum QuestionKind {
+    Query { tags: Vec<String> },
+    Delete,
+}
+
+pub(crate) enum Phase {
+    Live,
+    /// Deleted; the ports stay open until then.
+    Ending {
+        at: Instant,
+        reason: EndReason,
+    },
+    /// The worker was told to remove it.
+    Removing {
+        deadline: Instant,
+        reason: EndReason,
+        reply: Option<Token>,
+    },
+}
+
+/// What the worker told of a transport.
+#[derive(Clone, Default)]
+pub(crate) struct Observed {
+    pub(crate) remote: Option<SocketAddr>,
+    pub(crate) secured_by: Option<SecuredBy>,
+    pub(crate) failure: Option<TransportFailure>,
+}
+
+impl Call {
+    pub(crate) fn new(key: CallKey, call_id: &str, worker: WorkerId, now: Instant, wall: SystemTime) -> Self {
+        Self {
+            key,
+            call_id: call_id.to_owned(),
+            worker,
+            created: wall,
+            created_at: now,
+            last_signal: wall,
+            last_signal_at: now,
+            negotiated: Negotiated::default(),
+            applied: None,
+            waiting: None,
+            queue: VecDeque::new(),
+            questions: Vec::new(),
+            phase: Phase::Live,
+            observed: BTreeMap::new(),
+            ledger: Vec::new(),
+            delete_delay: None,
+            timer: None,
+        }
+    }
+
+    /// When something has to happen if nothing else does.
+    pub(crate) fn next_deadline(&self, timeouts: &Timeouts) -> Option<Instant> {
+        let waiting = self.waiting.as_ref().map(|waiting| waiting.deadline);
+        let questions = self.questions.iter().map(|question| question.deadline).min();
+        let phase = match self.phase {
+            Phase::Ending { at, .. } => Some(at),
+            Phase::Removing { deadline, .. } => Some(deadline),
+            Phase::Live => self.expiry(timeouts).map(|(at, _)| at),
+        };
+        [waiting, questions, phase].into_iter().flatten().min()
+    }
+
+    /// When a live call ends by itself, and why. One with media is watched by its worker.
+    pub(crate) fn expiry(&self, timeouts: &Timeouts) -> Option<(Instant, EndReason)> {
+        if self.waiting.is_some() {
+            return None;
+        }
+        if !self.negotiated.is_answered() {
+            return Some((self.last_signal_at + timeouts.offer, EndReason::OfferTimeout));
+        }
+        let held = self.applied.as_ref().is_none_or(|plan| plan.media_timeout.is_none());
+        held.then(|| (self.last_signal_at + timeouts.hold, EndReason::MediaTimeout))
+    }
+
+    /// Enters a note once; the same one of the same leg again says nothing new.
+    pub(crate) fn note(&mut self, at: SystemTime, tag: &str, note: LedgerNote) {
+        if self.ledger.iter().any(|entry| entry.tag == tag && entry.note == note) {
+            return;
+        }
+        if self.ledger.len() >= MAX_LEDGER {
+            self.ledger.remove(1);
+        }
+        self.ledger.push(LedgerEntry { at, tag: tag.to_owned(), note });
+    }
+
+    pub(crate) fn tag_of(&self, transport: TransportId) -> String {
+        let leg = self.negotiated.transports.get(&transport).and_then(|known| self.negotiated.legs.get(known.leg));
+        leg.map(|leg| leg.tag.clone()).unwrap_or_default()
+    }
+}

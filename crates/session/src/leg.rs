@@ -1,0 +1,302 @@
+//! The negotiated state of a call: legs, their sections and transports, and the dialogs between legs. It is cloned for
+//! each offer, so that one that fails leaves nothing behind.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::time::{Instant, SystemTime};
+
+use control::{Credentials, DtlsRole, FlowId, Latching, MasterKey, Profile, SdesKeys, TransportId};
+use srtp::sdes::CryptoAttribute;
+
+use crate::peer::{PeerDescription, PeerSection};
+use crate::{DtlsOption, MediaProfile, Options};
+
+/// Everything that offers and answers of one call have brought about.
+#[derive(Clone, Default)]
+pub(crate) struct Negotiated {
+    /// A leg keeps its place for as long as the call lives.
+    pub(crate) legs: Vec<Leg>,
+    pub(crate) dialogs: Vec<Dialog>,
+    pub(crate) transports: BTreeMap<TransportId, Transport>,
+    next_transport: u16,
+    /// A flow is named by what it feeds: egress leg and section.
+    flows: Vec<(usize, usize)>,
+    /// Counts answers: the latest one decides between branches.
+    pub(crate) answers: u64,
+    pub(crate) traffic_class: Option<u8>,
+}
+
+/// A bound port.
+#[derive(Clone, Copy)]
+pub(crate) struct Transport {
+    pub(crate) leg: usize,
+    pub(crate) local: SocketAddr,
+}
+
+/// One side of a call.
+#[derive(Clone)]
+pub(crate) struct Leg {
+    /// Empty until it has answered.
+    pub(crate) tag: String,
+    /// Earlier tags: of forks downstream that answered the same offer.
+    pub(crate) aliases: Vec<String>,
+    pub(crate) via_branch: Option<String>,
+    pub(crate) label: Option<String>,
+    pub(crate) created: SystemTime,
+    /// A branch that was deleted.
+    pub(crate) gone: bool,
+    /// Index into the configured interfaces.
+    pub(crate) interface: usize,
+    /// What descriptions towards this leg say.
+    pub(crate) public: IpAddr,
+    pub(crate) credentials: Option<Credentials>,
+    /// How this leg's peer may be learnt.
+    pub(crate) latching: Latching,
+    pub(crate) latch_generation: u32,
+    /// The description that the latch was opened for.
+    pub(crate) received: Vec<u8>,
+    pub(crate) dtls: Option<DtlsOption>,
+    pub(crate) origin: Option<LocalOrigin>,
+    pub(crate) sections: Vec<Section>,
+}
+
+/// `o=` and the text last sent under it.
+#[derive(Clone)]
+pub(crate) struct LocalOrigin {
+    pub(crate) origin: sdp::Origin,
+    pub(crate) version: u64,
+    /// The text with version 0.
+    pub(crate) text: String,
+}
+
+/// One media section of a leg.
+#[derive(Clone, Default)]
+pub(crate) struct Section {
+    pub(crate) ports: Option<Ports>,
+    /// Our own key for each suite, made once.
+    pub(crate) keys: BTreeMap<Profile, MasterKey>,
+    pub(crate) tls_id: Option<String>,
+    pub(crate) generation: u32,
+    /// What we offered last.
+    pub(crate) proposal: Option<Proposal>,
+    /// `None`: never agreed, or rejected.
+    pub(crate) agreed: Option<Agreed>,
+}
+
+/// The transports of a section.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Ports {
+    pub(crate) rtp: TransportId,
+    pub(crate) rtcp: Option<TransportId>,
+}
+
+/// What we offered.
+#[derive(Clone)]
+pub(crate) struct Proposal {
+    pub(crate) profile: MediaProfile,
+    pub(crate) keying: ProposedKeying,
+    pub(crate) mux: MuxOffer,
+    pub(crate) ice: bool,
+    /// Section whose transports this one uses if the peer accepts the bundle.
+    pub(crate) carrier: usize,
+    pub(crate) mid: Option<String>,
+}
+
+#[derive(Clone)]
+pub(crate) enum ProposedKeying {
+    Plain,
+    Sdes(Vec<CryptoAttribute>),
+    Dtls,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum MuxOffer {
+    No,
+    WithFallback,
+    Required,
+}
+
+/// What holds after an answer.
+#[derive(Clone)]
+pub(crate) struct Agreed {
+    pub(crate) profile: MediaProfile,
+    pub(crate) keying: AgreedKeying,
+    pub(crate) mux: bool,
+    /// Ours.
+    pub(crate) ice: Option<Credentials>,
+    /// Section whose transports this one uses.
+    pub(crate) carrier: usize,
+    pub(crate) peer: PeerSection,
+}
+
+#[derive(Clone)]
+pub(crate) enum AgreedKeying {
+    Plain,
+    Sdes { tag: u32, keys: Box<SdesKeys> },
+    Dtls { role: DtlsRole, generation: u32 },
+}
+
+/// Two legs that talk with each other.
+#[derive(Clone)]
+pub(crate) struct Dialog {
+    pub(crate) legs: [usize; 2],
+    pub(crate) exchange: Option<Exchange>,
+    /// Number of its latest answer.
+    pub(crate) answered: Option<u64>,
+}
+
+/// The latest offer.
+#[derive(Clone)]
+pub(crate) struct Exchange {
+    /// Index of the leg.
+    pub(crate) offerer: usize,
+    pub(crate) offer: PeerDescription,
+    pub(crate) text: Vec<u8>,
+    pub(crate) at: Instant,
+    pub(crate) answered: bool,
+    /// For each section of the offerer, the one that carries it.
+    pub(crate) carriers: Vec<usize>,
+    pub(crate) options: Options,
+}
+
+impl Negotiated {
+    pub(crate) fn leg_by_tag(&self, tag: &str) -> Option<usize> {
+        let named = |leg: &Leg| !leg.gone && leg.tag == tag;
+        let aliased = |leg: &Leg| !leg.gone && leg.aliases.iter().any(|alias| alias == tag);
+        if tag.is_empty() {
+            return None;
+        }
+        self.legs.iter().position(named).or_else(|| self.legs.iter().position(aliased))
+    }
+
+    pub(crate) fn is_live(&self, dialog: &Dialog) -> bool {
+        dialog.legs.iter().all(|&leg| self.legs.get(leg).is_some_and(|leg| !leg.gone))
+    }
+
+    /// The dialogs of a leg that still live, with their index.
+    pub(crate) fn dialogs_of(&self, leg: usize) -> impl Iterator<Item = (usize, &Dialog)> {
+        self.dialogs.iter().enumerate().filter(move |(_, dialog)| dialog.legs.contains(&leg) && self.is_live(dialog))
+    }
+
+    /// Media flow in this dialog: it is answered, and no later answer has taken one of its legs.
+    pub(crate) fn is_active(&self, dialog: &Dialog) -> bool {
+        let Some(answered) = dialog.answered else { return false };
+        self.is_live(dialog)
+            && !dialog.legs.iter().any(|&leg| self.dialogs_of(leg).any(|(_, other)| other.answered > Some(answered)))
+    }
+
+    pub(crate) fn is_answered(&self) -> bool {
+        self.dialogs.iter().any(|dialog| dialog.answered.is_some() && self.is_live(dialog))
+    }
+
+    pub(crate) fn add_transport(&mut self, transport: Transport) -> TransportId {
+        while self.transports.contains_key(&TransportId(self.next_transport)) {
+            self.next_transport = self.next_transport.wrapping_add(1);
+        }
+        let id = TransportId(self.next_transport);
+        self.next_transport = self.next_transport.wrapping_add(1);
+        self.transports.insert(id, transport);
+        id
+    }
+
+    pub(crate) fn local(&self, id: TransportId) -> Option<SocketAddr> {
+        self.transports.get(&id).map(|transport| transport.local)
+    }
+
+    pub(crate) fn flow(&mut self, egress_leg: usize, section: usize) -> FlowId {
+        let known = self.flows.iter().position(|&flow| flow == (egress_leg, section));
+        let index = known.unwrap_or_else(|| {
+            self.flows.push((egress_leg, section));
+            self.flows.len() - 1
+        });
+        FlowId(index as u16)
+    }
+
+    /// Forgets what these legs, which have just agreed, do not need, and then the transports that no section uses.
+    pub(crate) fn prune(&mut self, agreed: &[usize]) {
+        for &leg in agreed {
+            if let Some(leg) = self.legs.get_mut(leg) {
+                leg.drop_unused_ports();
+            }
+        }
+        let used: Vec<TransportId> = self
+            .legs
+            .iter()
+            .filter(|leg| !leg.gone)
+            .flat_map(|leg| &leg.sections)
+            .filter_map(|section| section.ports)
+            .flat_map(|ports| [Some(ports.rtp), ports.rtcp])
+            .flatten()
+            .collect();
+        self.transports.retain(|id, _| used.contains(id));
+    }
+}
+
+impl Leg {
+    pub(crate) fn new(
+        tag: &str,
+        via_branch: Option<&str>,
+        created: SystemTime,
+        interface: usize,
+        public: IpAddr,
+    ) -> Self {
+        Self {
+            tag: tag.to_owned(),
+            aliases: Vec::new(),
+            via_branch: via_branch.map(str::to_owned),
+            label: None,
+            created,
+            gone: false,
+            interface,
+            public,
+            credentials: None,
+            latching: Latching::default(),
+            latch_generation: 0,
+            received: Vec::new(),
+            dtls: None,
+            origin: None,
+            sections: Vec::new(),
+        }
+    }
+
+    pub(crate) fn section(&self, index: usize) -> Option<&Section> {
+        self.sections.get(index)
+    }
+
+    pub(crate) fn agreed(&self, index: usize) -> Option<&Agreed> {
+        self.sections.get(index)?.agreed.as_ref()
+    }
+
+    /// Forgets own keys, tls-id and ICE credentials, so that new ones are made.
+    pub(crate) fn reset(&mut self) {
+        self.credentials = None;
+        self.received.clear();
+        for section in &mut self.sections {
+            section.keys.clear();
+            section.tls_id = None;
+        }
+    }
+
+    /// After an answer a section needs what was agreed and nothing else.
+    fn drop_unused_ports(&mut self) {
+        let needed: Vec<Option<(bool, bool)>> = (0..self.sections.len()).map(|index| self.needs(index)).collect();
+        for (section, needed) in self.sections.iter_mut().zip(needed) {
+            match (needed, &mut section.ports) {
+                (None, ports) => *ports = None,
+                (Some((_, false)), Some(ports)) => ports.rtcp = None,
+                _ => {}
+            }
+        }
+    }
+
+    /// Which transports of a section are in use: RTP, RTCP. `None`: neither.
+    fn needs(&self, index: usize) -> Option<(bool, bool)> {
+        let users = self.sections.iter().filter_map(|section| section.agreed.as_ref());
+        let mut needed = None;
+        for agreed in users.filter(|agreed| agreed.carrier == index) {
+            let (_, rtcp) = needed.unwrap_or((true, false));
+            needed = Some((true, rtcp || !agreed.mux));
+        }
+        needed
+    }
+}

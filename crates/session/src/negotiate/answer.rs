@@ -1,0 +1,382 @@
+//! An answer: what both legs have agreed on, each in its own words.
+
+use control::DtlsRole;
+use sdp::Setup;
+
+use super::keying::{self, Wanted};
+use super::offer::{adopt, offerer_latching, set_public, untagged_partner};
+use super::{Desk, Work, WorkKind, check_supported, latching};
+use crate::leg::{Agreed, AgreedKeying, Exchange, MuxOffer, Negotiated, ProposedKeying};
+use crate::peer::{PeerDescription, PeerSection};
+use crate::{DtlsOption, IceOption, LedgerNote, MediaProfile, Negotiation, Options, Refusal, TransportProtocol};
+
+/// Brings `negotiated` into the state that holds once the wanted ports are open.
+pub(crate) fn prepare(
+    negotiated: &mut Negotiated,
+    desk: &mut Desk<'_>,
+    negotiation: &Negotiation,
+) -> Result<Work, Refusal> {
+    let options = negotiation.options.clone().expanded();
+    check_supported(&options)?;
+    let (description, peer) = desk.read(negotiation, &options)?;
+    let (dialog, from, to) = parties(negotiated, desk, negotiation)?;
+    let exchange = negotiated.dialogs.get(dialog).and_then(|dialog| dialog.exchange.clone()).ok_or(Refusal::NoOffer)?;
+    let (answered, offered) = (peer.sections.len(), exchange.offer.sections.len());
+    if answered != offered {
+        return Err(Refusal::Incomplete(format!("{answered} m= lines answer {offered}")));
+    }
+    label(negotiated, from, to, &options);
+    let answerer = agree_answerer(negotiated, desk, from, &peer, &exchange, &options)?;
+    let offerer = agree_offerer(negotiated, desk, to, &exchange, &answerer, &options)?;
+    for (leg, agreed) in [(from, answerer), (to, offerer)] {
+        for (section, agreed) in agreed.into_iter().enumerate() {
+            store(negotiated, leg, section, agreed);
+        }
+    }
+    for leg in [from, to] {
+        open_missing(negotiated, desk, leg)?;
+    }
+    note_peers(negotiated, from, &negotiation.sdp, latching(&options));
+    note_peers(negotiated, to, &exchange.text, offerer_latching(&exchange));
+    set_public(negotiated, desk, to, &options);
+    negotiated.answers += 1;
+    let number = negotiated.answers;
+    if let Some(dialog) = negotiated.dialogs.get_mut(dialog) {
+        dialog.answered = Some(number);
+        if let Some(exchange) = &mut dialog.exchange {
+            exchange.answered = true;
+        }
+    }
+    negotiated.prune(&[from, to]);
+    note_downgrades(negotiated, desk, [from, to]);
+    Ok(Work { kind: WorkKind::Answer, dialog, from, to, description, options })
+}
+
+/// The dialog, the leg that answers, and the leg that offered. The from-tag is the offerer's; swapped tags are taken, too.
+fn parties(
+    negotiated: &mut Negotiated,
+    desk: &mut Desk<'_>,
+    negotiation: &Negotiation,
+) -> Result<(usize, usize, usize), Refusal> {
+    let branch = negotiation.via_branch.as_deref().filter(|branch| !branch.is_empty());
+    let to_tag = negotiation.to_tag.as_deref().filter(|tag| !tag.is_empty()).ok_or(Refusal::NoToTag)?;
+    let offered_by = |negotiated: &Negotiated, tag: &str| {
+        let leg = negotiated.leg_by_tag(tag)?;
+        let mut dialogs = negotiated.dialogs_of(leg);
+        let offered = dialogs.any(|(_, dialog)| dialog.exchange.as_ref().is_some_and(|offer| offer.offerer == leg));
+        offered.then_some(leg)
+    };
+    let (offerer, tag) = match (offered_by(negotiated, &negotiation.from_tag), offered_by(negotiated, to_tag)) {
+        (Some(leg), _) => (leg, to_tag),
+        (None, Some(leg)) => {
+            desk.warn("from-tag and to-tag of the answer are swapped");
+            (leg, negotiation.from_tag.as_str())
+        }
+        (None, None) if negotiated.leg_by_tag(&negotiation.from_tag).is_none() => return Err(Refusal::FromTagNotFound),
+        (None, None) => return Err(Refusal::NoOffer),
+    };
+    let with = |negotiated: &Negotiated, partner: usize| {
+        let found = negotiated.dialogs_of(offerer).find(|(_, dialog)| dialog.legs.contains(&partner));
+        let (index, dialog) = found?;
+        dialog.exchange.as_ref().is_some_and(|offer| offer.offerer == offerer).then_some(index)
+    };
+    if let Some(answerer) = negotiated.leg_by_tag(tag) {
+        let dialog = with(negotiated, answerer).ok_or(Refusal::NoOffer)?;
+        return Ok((dialog, answerer, offerer));
+    }
+    if let Some(answerer) = untagged_partner(negotiated, offerer, branch) {
+        let dialog = with(negotiated, answerer).ok_or(Refusal::NoOffer)?;
+        adopt(negotiated, answerer, tag);
+        return Ok((dialog, answerer, offerer));
+    }
+    fork(negotiated, offerer, branch, tag)
+}
+
+/// Somebody downstream has forked our offer: one more answer to it, under a tag of its own. It takes the leg over.
+fn fork(
+    negotiated: &mut Negotiated,
+    offerer: usize,
+    branch: Option<&str>,
+    tag: &str,
+) -> Result<(usize, usize, usize), Refusal> {
+    let found = negotiated.dialogs_of(offerer).find_map(|(index, dialog)| {
+        let partner = dialog.legs.into_iter().find(|&leg| leg != offerer)?;
+        let initial = dialog.exchange.as_ref().is_some_and(|offer| offer.offerer == offerer);
+        let same_branch = branch.is_none() || negotiated.legs.get(partner)?.via_branch.as_deref() == branch;
+        (initial && same_branch).then_some((index, partner))
+    });
+    let (dialog, answerer) = found.ok_or(Refusal::ToTagNotFound)?;
+    if let Some(leg) = negotiated.legs.get_mut(answerer) {
+        let before = std::mem::replace(&mut leg.tag, tag.to_owned());
+        // 16 tags: more forks of one offer are beyond any use.
+        if !leg.aliases.contains(&before) && leg.aliases.len() < 16 {
+            leg.aliases.push(before);
+        }
+        leg.aliases.retain(|alias| alias != tag);
+    }
+    Ok((dialog, answerer, offerer))
+}
+
+fn label(negotiated: &mut Negotiated, from: usize, to: usize, options: &Options) {
+    for (leg, label) in [(from, &options.label), (to, &options.to_label)] {
+        if let (Some(leg), Some(label)) = (negotiated.legs.get_mut(leg), label) {
+            leg.label = Some(label.clone());
+        }
+    }
+}
+
+/// What the answerer accepted of our offer.
+fn agree_answerer(
+    negotiated: &Negotiated,
+    desk: &mut Desk<'_>,
+    leg_index: usize,
+    peer: &PeerDescription,
+    exchange: &Exchange,
+    options: &Options,
+) -> Result<Vec<Option<Agreed>>, Refusal> {
+    let Some(leg) = negotiated.legs.get(leg_index) else { return Err(Refusal::ToTagNotFound) };
+    let mut all = Vec::new();
+    for (index, (answer, offer)) in peer.sections.iter().zip(&exchange.offer.sections).enumerate() {
+        let section = leg.section(index);
+        let proposal = section.and_then(|section| section.proposal.as_ref());
+        if !answer.kind.eq_ignore_ascii_case(&offer.kind) {
+            let (line, kind) = (answer.line, &answer.kind);
+            return Err(Refusal::Incomplete(format!("line {line}: m={kind} answers m={}", offer.kind)));
+        }
+        let Some(proposal) = proposal.filter(|_| !answer.rejected && !offer.rejected) else {
+            all.push(None);
+            continue;
+        };
+        for fault in &answer.crypto_faults {
+            desk.notes.push((leg_index, LedgerNote::Skipped(fault.clone())));
+        }
+        let profile = answered_profile(desk, answer, proposal.profile, options)?;
+        let ice = leg.credentials.clone().filter(|_| proposal.ice && answer.ice.is_some());
+        let before = section.and_then(|section| section.agreed.as_ref());
+        let keying = match &proposal.keying {
+            _ if !profile.is_secure() => AgreedKeying::Plain,
+            ProposedKeying::Plain => AgreedKeying::Plain,
+            ProposedKeying::Sdes(own) => {
+                let both = answer.crypto.iter().find_map(|line| {
+                    let own = own.iter().find(|own| own.tag == line.tag && own.profile == line.profile)?;
+                    Some((line, own.keys.first()?.master.clone()))
+                });
+                let (line, own) = both.ok_or_else(|| no_crypto(answer))?;
+                if answer.crypto.len() > 1 {
+                    desk.warn(format!("line {}: more than one a=crypto in an answer", answer.line));
+                }
+                keying::sdes(line, own)
+            }
+            ProposedKeying::Dtls => {
+                keying::wanted(answer, false).map_err(Refusal::Incomplete)?;
+                if answer.setup == Some(Setup::ActPass) {
+                    desk.warn(format!("line {}: a=setup:actpass in an answer is taken for active", answer.line));
+                }
+                let role = keying::offerer_role(answer.setup);
+                dtls(section.map_or(0, |section| section.generation), before, answer, role, ice.is_some())
+            }
+        };
+        let mux = match proposal.mux {
+            MuxOffer::No => false,
+            MuxOffer::WithFallback => answer.mux,
+            MuxOffer::Required => {
+                if !answer.mux {
+                    desk.warn(format!("line {}: a=rtcp-mux was required and is not in the answer", answer.line));
+                }
+                true
+            }
+        };
+        let carrier = answered_carrier(peer, index, proposal.carrier, proposal.mid.is_some() && mux);
+        all.push(Some(Agreed { profile, keying, mux, ice, carrier, peer: answer.clone() }));
+    }
+    settle_carriers(&mut all);
+    Ok(all)
+}
+
+/// A carrier that was itself rejected still carries, as long as one section names it; one that carries somebody else's
+/// section carries its own, too.
+fn settle_carriers(all: &mut [Option<Agreed>]) {
+    let carriers: Vec<Option<usize>> = all.iter().map(|agreed| agreed.as_ref().map(|agreed| agreed.carrier)).collect();
+    for agreed in all.iter_mut().flatten() {
+        let next = carriers.get(agreed.carrier).copied().flatten();
+        agreed.carrier = next.unwrap_or(agreed.carrier);
+    }
+}
+
+/// The answer's profile equals the offer's (RFC 3264 §6.1). Peers that leave out or add the F, or that write the older
+/// name of DTLS-SRTP, are understood.
+fn answered_profile(
+    desk: &mut Desk<'_>,
+    answer: &PeerSection,
+    offered: MediaProfile,
+    options: &Options,
+) -> Result<MediaProfile, Refusal> {
+    let line = answer.line;
+    let mismatch = || Refusal::Incomplete(format!("line {line}: {} answers {offered}", answer.protocol));
+    let profile = answer.profile.ok_or_else(mismatch)?;
+    if profile == offered {
+        return Ok(profile);
+    }
+    let accepts = options.transport_protocol == Some(TransportProtocol::Accept);
+    if profile.is_secure() != offered.is_secure() && !(accepts && !profile.is_secure()) {
+        return Err(mismatch());
+    }
+    desk.warn(format!("line {line}: {profile} answers {offered}"));
+    Ok(profile)
+}
+
+fn no_crypto(answer: &PeerSection) -> Refusal {
+    let causes = if answer.crypto.is_empty() && answer.crypto_faults.is_empty() {
+        "there is none".to_owned()
+    } else if answer.crypto_faults.is_empty() {
+        "tag and suite are not those of a line that was offered".to_owned()
+    } else {
+        answer.crypto_faults.join("; ")
+    };
+    Refusal::Incomplete(format!("line {}: no usable a=crypto in the answer: {causes}", answer.line))
+}
+
+fn dtls(counter: u32, before: Option<&Agreed>, peer: &PeerSection, role: DtlsRole, ice: bool) -> AgreedKeying {
+    match keying::standing(before, peer, ice) {
+        Some((standing, generation)) if standing == role => AgreedKeying::Dtls { role, generation },
+        _ => AgreedKeying::Dtls { role, generation: counter.wrapping_add(1) },
+    }
+}
+
+/// Where the answerer wants a section: in the bundle if it named it there.
+fn answered_carrier(peer: &PeerDescription, index: usize, proposed: usize, can_bundle: bool) -> usize {
+    if !can_bundle || !peer.bundle.contains(&index) {
+        return index;
+    }
+    if proposed != index {
+        return proposed;
+    }
+    peer.bundle.first().copied().unwrap_or(index)
+}
+
+/// What we answer to the offerer.
+fn agree_offerer(
+    negotiated: &mut Negotiated,
+    desk: &mut Desk<'_>,
+    leg_index: usize,
+    exchange: &Exchange,
+    answerer: &[Option<Agreed>],
+    options: &Options,
+) -> Result<Vec<Option<Agreed>>, Refusal> {
+    let uses_ice = options.ice != Some(IceOption::Remove) && !exchange.options.flags.reject_ice;
+    let Some(leg) = negotiated.legs.get_mut(leg_index) else { return Err(Refusal::FromTagNotFound) };
+    let restarts = exchange.offer.sections.iter().enumerate().any(|(index, offer)| {
+        let before =
+            leg.agreed(index).filter(|before| before.ice.is_some()).and_then(|before| before.peer.ice.as_ref());
+        matches!((before, &offer.ice), (Some(before), Some(ice)) if before.credentials != ice.credentials)
+    });
+    if restarts {
+        leg.credentials = None;
+    }
+    let mut all: Vec<Option<Agreed>> = Vec::new();
+    for (index, offer) in exchange.offer.sections.iter().enumerate() {
+        let accepted = answerer.get(index).is_some_and(Option::is_some);
+        let Some(profile) = offer.profile.filter(|_| accepted && !offer.rejected) else {
+            all.push(None);
+            continue;
+        };
+        let ice = if uses_ice && offer.ice.is_some() {
+            Some(leg.credentials.get_or_insert_with(|| desk.secrets.credentials()).clone())
+        } else {
+            None
+        };
+        let carrier = exchange.carriers.get(index).copied().unwrap_or(index);
+        let preference = options.dtls.filter(|dtls| *dtls != DtlsOption::Off).or(exchange.options.dtls).or(leg.dtls);
+        let Some(section) = leg.sections.get_mut(index) else { continue };
+        let keying = match keying::wanted(offer, exchange.options.sdes.prefer).map_err(Refusal::Incomplete)? {
+            Wanted::Plain => AgreedKeying::Plain,
+            Wanted::Dtls if desk.config.fingerprints.is_empty() => {
+                return Err(Refusal::Unsupported(format!("{profile}: there is no certificate")));
+            }
+            Wanted::Dtls => {
+                let standing = keying::standing(section.agreed.as_ref(), offer, ice.is_some());
+                let role = keying::answerer_role(offer.setup, preference, standing.map(|(role, _)| role));
+                dtls(section.generation, section.agreed.as_ref(), offer, role, ice.is_some())
+            }
+            Wanted::Sdes => {
+                let in_use = section.agreed.as_ref().and_then(|agreed| match &agreed.keying {
+                    AgreedKeying::Sdes { tag, keys } => Some((*tag, keys.outbound.0.profile)),
+                    _ => None,
+                });
+                // Suites left out towards the other side are not left out here.
+                let line = keying::choose(&offer.crypto, &options.sdes, in_use);
+                let line =
+                    line.ok_or_else(|| Refusal::Unsupported("SDES options leave no suite to answer".to_owned()))?;
+                let own = keying::line(section, desk.secrets, line.tag, line.profile, false);
+                let own = own.keys.first().map(|key| key.master.clone());
+                keying::sdes(line, own.ok_or_else(|| Refusal::NotRewritable("no key".to_owned()))?)
+            }
+        };
+        let mux = offer.mux && !exchange.options.rtcp_mux.reject;
+        all.push(Some(Agreed { profile, keying, mux, ice, carrier, peer: offer.clone() }));
+    }
+    Ok(all)
+}
+
+fn store(negotiated: &mut Negotiated, leg: usize, index: usize, agreed: Option<Agreed>) {
+    let Some(section) = negotiated.legs.get_mut(leg).and_then(|leg| leg.sections.get_mut(index)) else { return };
+    if let Some(Agreed { keying: AgreedKeying::Dtls { generation, .. }, .. }) = &agreed {
+        section.generation = *generation;
+    }
+    section.agreed = agreed;
+}
+
+/// A fork that accepts what the one before rejected needs ports that were given back.
+fn open_missing(negotiated: &mut Negotiated, desk: &mut Desk<'_>, leg: usize) -> Result<(), Refusal> {
+    let sections = negotiated.legs.get(leg).map_or(0, |leg| leg.sections.len());
+    for index in 0..sections {
+        let users = negotiated.legs.get(leg).into_iter().flat_map(|leg| &leg.sections);
+        let mut agreed = users.filter_map(|section| section.agreed.as_ref()).filter(|agreed| agreed.carrier == index);
+        if let Some(first) = agreed.next() {
+            let two = !first.mux || agreed.any(|agreed| !agreed.mux);
+            desk.ensure_ports(negotiated, leg, index, two)?;
+        }
+    }
+    Ok(())
+}
+
+/// A description that differs from the one before may have moved the peer.
+fn note_peers(negotiated: &mut Negotiated, leg: usize, text: &[u8], latching: control::Latching) {
+    let Some(leg) = negotiated.legs.get_mut(leg) else { return };
+    leg.latching = latching;
+    if leg.received != text {
+        if !leg.received.is_empty() {
+            leg.latch_generation = leg.latch_generation.wrapping_add(1);
+        }
+        leg.received = text.to_vec();
+    }
+}
+
+/// A leg that is less secure than the other one goes into the ledger.
+fn note_downgrades(negotiated: &Negotiated, desk: &mut Desk<'_>, legs: [usize; 2]) {
+    let bits = |leg: usize| {
+        let sections = negotiated.legs.get(leg).into_iter().flat_map(|leg| &leg.sections);
+        sections
+            .filter_map(|section| section.agreed.as_ref())
+            .filter_map(|agreed| match &agreed.keying {
+                AgreedKeying::Plain => Some(0),
+                AgreedKeying::Sdes { keys, .. } => Some(usize::from(keys.outbound.0.profile.strength_bits())),
+                AgreedKeying::Dtls { .. } => None,
+            })
+            .min()
+    };
+    let secure = |leg: usize| {
+        let mut sections = negotiated.legs.get(leg).into_iter().flat_map(|leg| &leg.sections);
+        sections.any(|section| section.agreed.as_ref().is_some_and(|agreed| agreed.profile.is_secure()))
+    };
+    let [a, b] = legs;
+    for (this, other) in [(a, b), (b, a)] {
+        match (bits(this), bits(other)) {
+            (Some(0), _) if secure(other) => desk.notes.push((this, LedgerNote::PlainLeg)),
+            (Some(bits), Some(strongest)) if 0 < bits && bits < strongest => {
+                desk.notes.push((this, LedgerNote::WeakerKeys { bits, strongest }));
+            }
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,417 @@
+//! An offer: who offers to whom, what the other side gets to see of it, and the ports of both legs.
+
+use std::time::Duration;
+
+use super::keying::{self, Wanted};
+use super::{Desk, Work, WorkKind, check_supported, latching, public_address};
+use crate::leg::{AgreedKeying, Dialog, Exchange, Leg, MuxOffer, Negotiated, Proposal, ProposedKeying, Section};
+use crate::peer::{PeerDescription, PeerSection};
+use crate::{
+    AddressFamily, DtlsOption, IceOption, LedgerNote, MediaProfile, Negotiation, Options, Refusal, TransportProtocol,
+};
+
+/// For this long an offer without an answer bars one from the other side (RFC 3261 §14.1: the owner of the Call-ID tries
+/// again after at most 4 s).
+const GLARE: Duration = Duration::from_secs(4);
+
+/// Brings `negotiated` into the state that holds once the wanted ports are open.
+pub(crate) fn prepare(
+    negotiated: &mut Negotiated,
+    desk: &mut Desk<'_>,
+    negotiation: &Negotiation,
+) -> Result<Work, Refusal> {
+    let options = negotiation.options.clone().expanded();
+    check_supported(&options)?;
+    let (description, peer) = desk.read(negotiation, &options)?;
+    check_keying(&peer, &options)?;
+    let dialog = parties(negotiated, desk, negotiation, &options, &peer)?;
+    let legs = negotiated.dialogs.get(dialog.index).map_or([0, 0], |dialog| dialog.legs);
+    let (from, to) = if dialog.from_first { (legs[0], legs[1]) } else { (legs[1], legs[0]) };
+    check_glare(negotiated, desk, dialog.index, from)?;
+    if options.osrtp.accept && peer.sections.iter().any(is_opportunistic) {
+        desk.warn("OSRTP is not supported: the offer's keys are not used");
+    }
+    if options.traffic_class.is_some() {
+        negotiated.traffic_class = options.traffic_class;
+    }
+    if options.flags.reset {
+        for leg in [from, to] {
+            if let Some(leg) = negotiated.legs.get_mut(leg) {
+                leg.reset();
+            }
+        }
+    }
+    label(negotiated, from, to, &options);
+    let carriers = carriers(&peer, &options);
+    prepare_offerer(negotiated, desk, from, &peer, &carriers, &options)?;
+    for index in 0..peer.sections.len() {
+        prepare_proposal(negotiated, desk, [from, to], index, &peer, &options)?;
+    }
+    if let Some(dialog) = negotiated.dialogs.get_mut(dialog.index) {
+        let text = negotiation.sdp.clone();
+        let (offer, at, options) = (peer, desk.now, options.clone());
+        dialog.exchange = Some(Exchange { offerer: from, offer, text, at, answered: false, carriers, options });
+    }
+    Ok(Work { kind: WorkKind::Offer, dialog: dialog.index, from, to, description, options })
+}
+
+/// The first section that cannot be keyed refuses the offer.
+fn check_keying(peer: &PeerDescription, options: &Options) -> Result<(), Refusal> {
+    let live = peer.sections.iter().filter(|section| !section.rejected);
+    for section in live {
+        keying::wanted(section, options.sdes.prefer).map_err(Refusal::Incomplete)?;
+    }
+    Ok(())
+}
+
+/// RFC 8643: keys on a plain profile.
+fn is_opportunistic(section: &PeerSection) -> bool {
+    let plain = section.profile.is_some_and(|profile| !profile.is_secure());
+    plain && !(section.crypto.is_empty() && section.fingerprints.is_empty())
+}
+
+fn check_glare(negotiated: &Negotiated, desk: &Desk<'_>, dialog: usize, from: usize) -> Result<(), Refusal> {
+    let exchange = negotiated.dialogs.get(dialog).and_then(|dialog| dialog.exchange.as_ref());
+    let crossed = exchange.is_some_and(|exchange| {
+        exchange.offerer != from && !exchange.answered && desk.now.saturating_duration_since(exchange.at) < GLARE
+    });
+    if crossed { Err(Refusal::OfferPending) } else { Ok(()) }
+}
+
+fn label(negotiated: &mut Negotiated, from: usize, to: usize, options: &Options) {
+    for (leg, label) in [(from, &options.label), (to, &options.to_label)] {
+        if let (Some(leg), Some(label)) = (negotiated.legs.get_mut(leg), label) {
+            leg.label = Some(label.clone());
+        }
+    }
+}
+
+struct Found {
+    index: usize,
+    from_first: bool,
+}
+
+/// Finds or makes the dialog that an offer belongs to.
+fn parties(
+    negotiated: &mut Negotiated,
+    desk: &mut Desk<'_>,
+    negotiation: &Negotiation,
+    options: &Options,
+    peer: &PeerDescription,
+) -> Result<Found, Refusal> {
+    let from_tag = negotiation.from_tag.as_str();
+    let to_tag = negotiation.to_tag.as_deref().filter(|tag| !tag.is_empty());
+    let branch = negotiation.via_branch.as_deref().filter(|branch| !branch.is_empty());
+    let first = negotiated.legs.is_empty();
+    let from = negotiated.leg_by_tag(from_tag);
+    let to = to_tag.and_then(|tag| negotiated.leg_by_tag(tag));
+    let (from, to) = match (from, to, to_tag) {
+        (Some(from), Some(to), _) if from != to => (Some(from), Some(to)),
+        (Some(from), None, Some(tag)) => {
+            let to = untagged_partner(negotiated, from, branch).ok_or(Refusal::ToTagNotFound)?;
+            adopt(negotiated, to, tag);
+            (Some(from), Some(to))
+        }
+        (Some(from), None, None) => (Some(from), partner_of_branch(negotiated, from, branch)),
+        (None, Some(to), Some(_)) => {
+            let from = untagged_partner(negotiated, to, branch).ok_or(Refusal::FromTagNotFound)?;
+            adopt(negotiated, from, from_tag);
+            (Some(from), Some(to))
+        }
+        (None, _, None) => (None, None),
+        (None, None, Some(_)) if first => (None, None),
+        (None, _, Some(_)) => return Err(Refusal::FromTagNotFound),
+        (Some(_), Some(_), _) => return Err(Refusal::ToTagNotFound),
+    };
+    let from = match from {
+        Some(from) => {
+            place(negotiated, desk, from, options.interfaces.from.as_deref(), None, family_of(peer), None)?;
+            from
+        }
+        None => {
+            let interface = desk.interface(options.interfaces.from.as_deref(), None, family_of(peer))?;
+            new_leg(negotiated, desk, from_tag, None, interface)?
+        }
+    };
+    let to = match to {
+        Some(to) => {
+            let name = options.interfaces.to.as_deref();
+            place(negotiated, desk, to, name, options.address_family, family_of(peer), Some(options))?;
+            to
+        }
+        None => {
+            let name = options.interfaces.to.as_deref();
+            let interface = desk.interface(name, options.address_family, family_of(peer))?;
+            let to = new_leg(negotiated, desk, to_tag.unwrap_or(""), branch, interface)?;
+            set_public(negotiated, desk, to, options);
+            to
+        }
+    };
+    let known = negotiated.dialogs.iter().position(|dialog| dialog.legs == [from, to] || dialog.legs == [to, from]);
+    let index = known.unwrap_or_else(|| {
+        negotiated.dialogs.push(Dialog { legs: [from, to], exchange: None, answered: None });
+        negotiated.dialogs.len() - 1
+    });
+    let from_first = negotiated.dialogs.get(index).is_some_and(|dialog| dialog.legs[0] == from);
+    Ok(Found { index, from_first })
+}
+
+/// The party at the other end that has not told its tag yet.
+pub(super) fn untagged_partner(negotiated: &Negotiated, leg: usize, branch: Option<&str>) -> Option<usize> {
+    let partners = || partners(negotiated, leg).filter(|(_, partner)| partner.tag.is_empty());
+    let named = partners().find(|(_, partner)| branch.is_some() && partner.via_branch.as_deref() == branch);
+    let only = || partners().next().filter(|_| partners().count() == 1);
+    named.or_else(only).map(|(index, _)| index)
+}
+
+/// The party that an offer without to-tag goes to again.
+fn partner_of_branch(negotiated: &Negotiated, leg: usize, branch: Option<&str>) -> Option<usize> {
+    let of_branch = partners(negotiated, leg).filter(|(_, partner)| partner.via_branch.as_deref() == branch);
+    of_branch.last().map(|(index, _)| index)
+}
+
+fn partners(negotiated: &Negotiated, leg: usize) -> impl Iterator<Item = (usize, &Leg)> {
+    negotiated.dialogs_of(leg).flat_map(|(_, dialog)| dialog.legs).filter_map(move |other| {
+        let partner = negotiated.legs.get(other)?;
+        (other != leg).then_some((other, partner))
+    })
+}
+
+pub(super) fn adopt(negotiated: &mut Negotiated, leg: usize, tag: &str) {
+    if let Some(leg) = negotiated.legs.get_mut(leg) {
+        tag.clone_into(&mut leg.tag);
+    }
+}
+
+fn family_of(peer: &PeerDescription) -> AddressFamily {
+    let live = peer.sections.iter().find(|section| !section.rejected);
+    if live.is_some_and(|section| section.ipv6) { AddressFamily::Ip6 } else { AddressFamily::Ip4 }
+}
+
+fn new_leg(
+    negotiated: &mut Negotiated,
+    desk: &Desk<'_>,
+    tag: &str,
+    branch: Option<&str>,
+    interface: usize,
+) -> Result<usize, Refusal> {
+    if negotiated.legs.len() >= desk.config.limits.legs {
+        return Err(Refusal::LoadLimit(format!("more than {} parties in one call", desk.config.limits.legs)));
+    }
+    let address = desk.config.interfaces.get(interface).map(|interface| interface.public_address());
+    let address = address.ok_or_else(|| Refusal::UnknownInterface("default".to_owned()))?;
+    negotiated.legs.push(Leg::new(tag, branch, desk.wall, interface, address));
+    Ok(negotiated.legs.len() - 1)
+}
+
+/// A leg that has ports stays on its interface.
+fn place(
+    negotiated: &mut Negotiated,
+    desk: &mut Desk<'_>,
+    index: usize,
+    name: Option<&str>,
+    family: Option<AddressFamily>,
+    preferred: AddressFamily,
+    write: Option<&Options>,
+) -> Result<(), Refusal> {
+    let Some(leg) = negotiated.legs.get_mut(index) else { return Ok(()) };
+    if name.is_some() || family.is_some() {
+        let interface = desk.interface(name, family, preferred)?;
+        let same_name = desk.config.interfaces.get(interface).map(|interface| &interface.name)
+            == desk.config.interfaces.get(leg.interface).map(|interface| &interface.name);
+        if interface != leg.interface && leg.sections.iter().all(|section| section.ports.is_none()) {
+            leg.interface = interface;
+        } else if interface != leg.interface && (!same_name || family.is_some()) {
+            desk.warn("another interface or address family in a re-offer: the leg keeps the one that it has");
+        }
+    }
+    if let Some(options) = write {
+        set_public(negotiated, desk, index, options);
+    }
+    Ok(())
+}
+
+pub(super) fn set_public(negotiated: &mut Negotiated, desk: &Desk<'_>, leg: usize, options: &Options) {
+    if let Some(leg) = negotiated.legs.get_mut(leg) {
+        leg.public = public_address(desk.config, leg, options);
+    }
+}
+
+/// For each section of the offerer, the one whose transport it will use: RFC 9143 §7.3 lets an answerer accept a bundle
+/// where RTP and RTCP are multiplexed.
+fn carriers(peer: &PeerDescription, options: &Options) -> Vec<usize> {
+    let mut carriers: Vec<usize> = (0..peer.sections.len()).collect();
+    let can = |index: &&usize| {
+        let section = peer.sections.get(**index);
+        section.is_some_and(|section| !section.rejected && section.profile.is_some() && section.mux)
+    };
+    if options.rtcp_mux.reject {
+        return carriers;
+    }
+    let Some(&first) = peer.bundle.iter().find(can) else { return carriers };
+    let profile = peer.sections.get(first).and_then(|section| section.profile);
+    for &member in peer.bundle.iter().filter(can) {
+        let same = peer.sections.get(member).and_then(|section| section.profile) == profile;
+        if let Some(carrier) = carriers.get_mut(member).filter(|_| same) {
+            *carrier = first;
+        }
+    }
+    carriers
+}
+
+fn prepare_offerer(
+    negotiated: &mut Negotiated,
+    desk: &mut Desk<'_>,
+    from: usize,
+    peer: &PeerDescription,
+    carriers: &[usize],
+    options: &Options,
+) -> Result<(), Refusal> {
+    if let Some(leg) = negotiated.legs.get_mut(from) {
+        leg.sections.resize_with(leg.sections.len().max(peer.sections.len()), Section::default);
+        leg.dtls = options.dtls.or(leg.dtls);
+    }
+    for (index, section) in peer.sections.iter().enumerate() {
+        let carries = carriers
+            .iter()
+            .zip(&peer.sections)
+            .any(|(&carrier, section)| carrier == index && !section.rejected && section.profile.is_some());
+        if carries {
+            let two = !section.mux || options.rtcp_mux.reject;
+            desk.ensure_ports(negotiated, from, index, two)?;
+        }
+    }
+    Ok(())
+}
+
+/// Decides what the other side is offered for one section.
+fn prepare_proposal(
+    negotiated: &mut Negotiated,
+    desk: &mut Desk<'_>,
+    [from, to]: [usize; 2],
+    index: usize,
+    peer: &PeerDescription,
+    options: &Options,
+) -> Result<(), Refusal> {
+    let Some(offered) = peer.sections.get(index) else { return Ok(()) };
+    let Some(leg) = negotiated.legs.get_mut(to) else { return Ok(()) };
+    leg.sections.resize_with(leg.sections.len().max(index + 1), Section::default);
+    let Some(section) = leg.sections.get_mut(index) else { return Ok(()) };
+    let Some(offered_profile) = offered.profile.filter(|_| !offered.rejected) else {
+        if !offered.rejected {
+            desk.warn(format!("line {}: {} is not relayed: the section is rejected", offered.line, offered.protocol));
+        }
+        section.proposal = None;
+        return Ok(());
+    };
+    let profile = profile_for(section, offered_profile, options);
+    let crypto_before = match &section.proposal {
+        Some(Proposal { keying: ProposedKeying::Sdes(lines), .. }) if !options.flags.reset => lines.clone(),
+        _ => Vec::new(),
+    };
+    let keying = match keying_for(profile, section, options)? {
+        Wanted::Plain => ProposedKeying::Plain,
+        Wanted::Dtls if desk.config.fingerprints.is_empty() => {
+            return Err(Refusal::Unsupported(format!("{profile}: there is no certificate")));
+        }
+        Wanted::Dtls => {
+            section.tls_id.get_or_insert_with(|| desk.secrets.tls_id());
+            ProposedKeying::Dtls
+        }
+        Wanted::Sdes => {
+            let in_use = section.agreed.as_ref().and_then(|agreed| match &agreed.keying {
+                AgreedKeying::Sdes { keys, .. } => Some(keys.outbound.0.profile),
+                _ => None,
+            });
+            let suites = keying::suites(&options.sdes, &offered.crypto, &crypto_before, in_use);
+            if suites.is_empty() {
+                return Err(Refusal::Unsupported("SDES options leave no suite to offer".to_owned()));
+            }
+            ProposedKeying::Sdes(keying::offer_lines(section, desk.secrets, &suites, options.sdes.lifetime))
+        }
+    };
+    let ice = match options.ice {
+        Some(IceOption::Remove) => false,
+        Some(IceOption::Force | IceOption::Default) => true,
+        Some(IceOption::Optional | IceOption::ForceRelay) => offered.ice.is_some(),
+        None => offered.ice.is_some() || section.agreed.as_ref().is_some_and(|agreed| agreed.ice.is_some()),
+    };
+    let mux = mux_for(section, offered, options);
+    let bundles = peer.bundle.contains(&index) && profile.is_dtls() && ice && mux != MuxOffer::No;
+    let mid = mid_for(peer, index, bundles, options);
+    let agreed_carrier = section.agreed.as_ref().map(|agreed| agreed.carrier);
+    let carrier = match agreed_carrier {
+        Some(carrier) if bundles && carrier != index => carrier,
+        _ => index,
+    };
+    section.proposal = Some(Proposal { profile, keying, mux, ice, carrier, mid });
+    if carrier == index {
+        let two = mux != MuxOffer::Required;
+        desk.ensure_ports(negotiated, to, index, two)?;
+    }
+    if let Some(leg) = negotiated.legs.get_mut(to).filter(|leg| ice && leg.credentials.is_none()) {
+        leg.credentials = Some(desk.secrets.credentials());
+    }
+    for fault in &offered.crypto_faults {
+        desk.notes.push((from, LedgerNote::Skipped(fault.clone())));
+    }
+    Ok(())
+}
+
+/// What is asked for; else what this leg spoke before; else what the offerer speaks.
+fn profile_for(section: &Section, offered: MediaProfile, options: &Options) -> MediaProfile {
+    if let Some(TransportProtocol::Profile(profile)) = options.transport_protocol {
+        return profile;
+    }
+    let before = section.agreed.as_ref().map(|agreed| agreed.profile);
+    let profile = before.or(section.proposal.as_ref().map(|proposal| proposal.profile)).unwrap_or(offered);
+    match (options.dtls, profile) {
+        (Some(DtlsOption::Off), MediaProfile::UdpTlsRtpSavp) => MediaProfile::RtpSavp,
+        (Some(DtlsOption::Off), MediaProfile::UdpTlsRtpSavpf) => MediaProfile::RtpSavpf,
+        _ => profile,
+    }
+}
+
+/// RTP/SAVP and RTP/SAVPF are keyed by SDES where it is not off.
+fn keying_for(profile: MediaProfile, section: &Section, options: &Options) -> Result<Wanted, Refusal> {
+    let dtls_off = options.dtls == Some(DtlsOption::Off);
+    let was_dtls = section.agreed.as_ref().is_some_and(|agreed| matches!(agreed.keying, AgreedKeying::Dtls { .. }));
+    match profile {
+        _ if !profile.is_secure() => Ok(Wanted::Plain),
+        _ if profile.is_dtls() && dtls_off => Err(Refusal::Unsupported(format!("DTLS=off with {profile}"))),
+        _ if profile.is_dtls() => Ok(Wanted::Dtls),
+        _ if !options.sdes.off && !(was_dtls && !dtls_off) => Ok(Wanted::Sdes),
+        _ if !dtls_off => Ok(Wanted::Dtls),
+        _ => Err(Refusal::Unsupported(format!("SDES=off and DTLS=off with {profile}"))),
+    }
+}
+
+fn mux_for(section: &Section, offered: &PeerSection, options: &Options) -> MuxOffer {
+    let asked = &options.rtcp_mux;
+    let agreed = section.agreed.as_ref().is_some_and(|agreed| agreed.mux);
+    let wanted = asked.offer || asked.require || ((offered.mux || agreed) && !asked.demux);
+    match wanted {
+        false => MuxOffer::No,
+        true if asked.require || agreed => MuxOffer::Required,
+        true => MuxOffer::WithFallback,
+    }
+}
+
+/// A mid that is there for a bundle alone goes with the bundle: one without the other makes browsers fail.
+fn mid_for(peer: &PeerDescription, index: usize, bundles: bool, options: &Options) -> Option<String> {
+    let own = peer.sections.get(index).and_then(|section| section.mid.clone());
+    let for_bundle = peer.bundle.contains(&index);
+    match own {
+        Some(mid) if bundles || options.flags.generate_mid || !for_bundle => Some(mid),
+        None if options.flags.generate_mid => {
+            let is_used = |mid: &str| peer.sections.iter().any(|section| section.mid.as_deref() == Some(mid));
+            (index..).map(|number| number.to_string()).find(|mid| !is_used(mid))
+        }
+        _ => None,
+    }
+}
+
+/// Latching of the offerer: it holds from the answer on.
+pub(super) fn offerer_latching(exchange: &Exchange) -> control::Latching {
+    latching(&exchange.options)
+}

@@ -1,0 +1,268 @@
+//! What a peer's description says, section by section.
+
+use std::net::{IpAddr, SocketAddr};
+
+use control::{Credentials, Fingerprint};
+use sdp::{AttributeFault, Candidate, Direction, Effective, Group, Rtcp, SessionDescription, Setup, Ssrc, name};
+use srtp::sdes::{CryptoAttribute, Tolerance};
+
+use crate::{MediaProfile, Refusal};
+
+/// SSRCs of one section that are kept to tell bundled sections apart.
+const MAX_SSRCS: usize = 64;
+/// Candidates of one component that are kept for diagnosis.
+const MAX_CANDIDATES: usize = 16;
+/// The header extension that carries the MID (RFC 9143 §15.2).
+const MID_EXTENSION: &str = "urn:ietf:params:rtp-hdrext:sdes:mid";
+
+/// A description as its author sees it.
+#[derive(Clone, PartialEq)]
+pub(crate) struct PeerDescription {
+    pub(crate) sections: Vec<PeerSection>,
+    /// Sections of the BUNDLE group, in its order.
+    pub(crate) bundle: Vec<usize>,
+}
+
+/// One `m=` section.
+#[derive(Clone, PartialEq)]
+pub(crate) struct PeerSection {
+    pub(crate) kind: String,
+    /// As written.
+    pub(crate) protocol: String,
+    /// `None`: not RTP over UDP.
+    pub(crate) profile: Option<MediaProfile>,
+    pub(crate) line: usize,
+    /// Port 0 outside of a bundle.
+    pub(crate) rejected: bool,
+    pub(crate) rtp: Option<SocketAddr>,
+    pub(crate) rtcp: Option<SocketAddr>,
+    /// `c=0.0.0.0`: the hold of RFC 2543.
+    pub(crate) zero_address: bool,
+    pub(crate) ipv6: bool,
+    pub(crate) direction: Direction,
+    pub(crate) mux: bool,
+    pub(crate) crypto: Vec<CryptoAttribute>,
+    /// Why crypto lines were passed over.
+    pub(crate) crypto_faults: Vec<String>,
+    pub(crate) fingerprints: Vec<Fingerprint>,
+    pub(crate) setup: Option<Setup>,
+    pub(crate) tls_id: Option<String>,
+    pub(crate) ice: Option<PeerIce>,
+    pub(crate) mid: Option<String>,
+    pub(crate) mid_extension: Option<u8>,
+    pub(crate) ssrcs: Vec<u32>,
+    pub(crate) payload_types: Vec<u8>,
+    pub(crate) codec: Option<String>,
+}
+
+/// ICE of one section.
+#[derive(Clone, PartialEq)]
+pub(crate) struct PeerIce {
+    pub(crate) credentials: Credentials,
+    pub(crate) lite: bool,
+    pub(crate) rtp_candidates: Vec<SocketAddr>,
+    pub(crate) rtcp_candidates: Vec<SocketAddr>,
+}
+
+/// How to read.
+#[derive(Clone, Copy)]
+pub(crate) struct Reading {
+    /// `SIP-source-address`: takes the place of the addresses in the description.
+    pub(crate) source: Option<IpAddr>,
+    pub(crate) tolerance: Tolerance,
+    pub(crate) max_sections: usize,
+}
+
+impl PeerDescription {
+    /// Fails only on what makes the whole description useless; the rest is told in `warnings`.
+    pub(crate) fn read(
+        description: &SessionDescription,
+        reading: Reading,
+        warnings: &mut Vec<String>,
+    ) -> Result<Self, Refusal> {
+        if description.media().is_empty() {
+            return Err(Refusal::Incomplete("no m= line".to_owned()));
+        }
+        if description.media().len() > reading.max_sections {
+            return Err(Refusal::Incomplete(format!("more than {} m= lines", reading.max_sections)));
+        }
+        let mut sections = Vec::new();
+        for effective in description.effective_media() {
+            sections.push(PeerSection::read(&effective, reading, warnings)?);
+        }
+        let bundle = bundle_of(description, &sections);
+        Ok(Self { sections, bundle })
+    }
+}
+
+fn bundle_of(description: &SessionDescription, sections: &[PeerSection]) -> Vec<usize> {
+    let group = description.session().all::<Group>().find(Group::is_bundle);
+    let tags = group.map(|group| group.tags).unwrap_or_default();
+    let mut bundle: Vec<usize> = Vec::new();
+    for tag in tags {
+        let index = sections.iter().position(|section| section.mid.as_deref() == Some(tag.as_str()));
+        bundle.extend(index.filter(|index| !bundle.contains(index)));
+    }
+    bundle
+}
+
+impl PeerSection {
+    fn read(effective: &Effective<'_>, reading: Reading, warnings: &mut Vec<String>) -> Result<Self, Refusal> {
+        let media = effective.media();
+        let line = media.line().unwrap_or(0);
+        let profile: Option<MediaProfile> = media.protocol().name().parse().ok();
+        let connection = effective.connection();
+        let zero_address = connection.as_ref().is_some_and(|connection| connection.is_unspecified());
+        let ipv6 = connection.as_ref().is_some_and(|connection| connection.addr_type.eq_ignore_ascii_case("IP6"));
+        let rejected = media.port() == 0 && !media.has(name::BUNDLE_ONLY);
+        if connection.is_none() && !rejected {
+            return Err(Refusal::Incomplete(format!("line {line}: m= section without c= line")));
+        }
+        let signalled = connection.and_then(|connection| connection.ip()).filter(|ip| !ip.is_unspecified());
+        if signalled.is_none() && !zero_address && !rejected {
+            warnings.push(format!("line {line}: c= names no IP address"));
+        }
+        let ip = signalled.map(|ip| reading.source.unwrap_or(ip));
+        let rtp = ip.filter(|_| media.port() != 0).map(|ip| SocketAddr::new(ip, media.port()));
+        let rtcp = rtcp_address(effective, rtp, reading.source, warnings);
+        let (crypto, crypto_faults) = read_crypto(effective, reading.tolerance);
+        warnings.extend(crypto_faults.iter().map(|fault| format!("line {line}: {fault}")));
+        let mids = effective.extmaps().find(|extmap| extmap.uri == MID_EXTENSION);
+        Ok(Self {
+            kind: media.media_type().to_owned(),
+            protocol: media.protocol().name().to_owned(),
+            profile,
+            line,
+            rejected,
+            rtp,
+            rtcp,
+            zero_address,
+            ipv6,
+            direction: effective.direction(),
+            mux: media.has(name::RTCP_MUX) || media.has(name::RTCP_MUX_ONLY),
+            crypto,
+            crypto_faults,
+            fingerprints: read_fingerprints(effective, line, warnings),
+            setup: effective.setup(),
+            tls_id: effective.tls_id().map(str::to_owned),
+            ice: read_ice(effective, line, warnings),
+            mid: media.find(name::MID).map(str::to_owned),
+            mid_extension: mids.and_then(|extmap| u8::try_from(extmap.id).ok()),
+            ssrcs: distinct_ssrcs(effective),
+            payload_types: media.payload_types().collect(),
+            codec: first_codec(effective),
+        })
+    }
+
+    /// Two descriptions of the same transport: address and ports.
+    pub(crate) fn same_address(&self, other: &Self) -> bool {
+        self.rtp == other.rtp && self.rtcp == other.rtcp
+    }
+}
+
+fn rtcp_address(
+    effective: &Effective<'_>,
+    rtp: Option<SocketAddr>,
+    source: Option<IpAddr>,
+    warnings: &mut Vec<String>,
+) -> Option<SocketAddr> {
+    let rtp = rtp?;
+    match effective.media().try_all::<Rtcp>().next() {
+        Some(Ok(rtcp)) => {
+            let named = rtcp.address.as_ref().and_then(|address| address.ip()).filter(|ip| !ip.is_unspecified());
+            Some(SocketAddr::new(source.or(named).unwrap_or(rtp.ip()), rtcp.port)).filter(|address| address.port() != 0)
+        }
+        Some(Err(error)) => {
+            warnings.push(error.to_string());
+            None
+        }
+        None => Some(SocketAddr::new(rtp.ip(), rtp.port().checked_add(1)?)),
+    }
+}
+
+fn read_crypto(effective: &Effective<'_>, tolerance: Tolerance) -> (Vec<CryptoAttribute>, Vec<String>) {
+    let (mut usable, mut faults) = (Vec::new(), Vec::new());
+    for value in effective.media().find_all(name::CRYPTO) {
+        match CryptoAttribute::parse_with(value, tolerance) {
+            Ok(attribute) => usable.push(attribute),
+            Err(error) => {
+                let tag = value.split_ascii_whitespace().next().unwrap_or("").chars().take(9).collect::<String>();
+                faults.push(format!("a=crypto:{tag} passed over: {error}"));
+            }
+        }
+    }
+    (usable, faults)
+}
+
+fn read_fingerprints(effective: &Effective<'_>, line: usize, warnings: &mut Vec<String>) -> Vec<Fingerprint> {
+    let mut fingerprints = Vec::new();
+    for text in effective.fingerprints() {
+        match text.parse::<Fingerprint>() {
+            Ok(fingerprint) => fingerprints.push(fingerprint),
+            Err(error) => warnings.push(format!("line {line}: a=fingerprint passed over: {error}")),
+        }
+    }
+    fingerprints
+}
+
+fn read_ice(effective: &Effective<'_>, line: usize, warnings: &mut Vec<String>) -> Option<PeerIce> {
+    let (ufrag, pwd) = (effective.ice_ufrag()?, effective.ice_pwd().unwrap_or(""));
+    let credentials = match Credentials::new(ufrag, pwd) {
+        Ok(credentials) => credentials,
+        Err(error) => {
+            warnings.push(format!("line {line}: ICE passed over: {error}"));
+            return None;
+        }
+    };
+    let (mut rtp_candidates, mut rtcp_candidates) = (Vec::new(), Vec::new());
+    for candidate in effective.media().try_all::<Candidate>() {
+        match candidate {
+            Ok(candidate) if candidate.is_udp() => {
+                let list = if candidate.component == 1 { &mut rtp_candidates } else { &mut rtcp_candidates };
+                list.extend(candidate.socket_addr().filter(|_| list.len() < MAX_CANDIDATES));
+            }
+            Ok(_) => {}
+            Err(error) if error.fault == AttributeFault::Missing || error.fault == AttributeFault::NotInRange => {
+                warnings.push(format!("line {line}: {error}"));
+            }
+            Err(_) => {}
+        }
+    }
+    Some(PeerIce { credentials, lite: effective.is_ice_lite(), rtp_candidates, rtcp_candidates })
+}
+
+fn distinct_ssrcs(effective: &Effective<'_>) -> Vec<u32> {
+    let mut ssrcs: Vec<u32> = Vec::new();
+    for ssrc in effective.media().all::<Ssrc>() {
+        if ssrcs.last() != Some(&ssrc.id) && !ssrcs.contains(&ssrc.id) && ssrcs.len() < MAX_SSRCS {
+            ssrcs.push(ssrc.id);
+        }
+    }
+    ssrcs
+}
+
+fn first_codec(effective: &Effective<'_>) -> Option<String> {
+    let format = effective.media().payload_types().next()?;
+    let named = effective.media().all::<sdp::Rtpmap>().find(|map| map.payload_type == format);
+    named
+        .map(|map| map.encoding)
+        .or_else(|| static_codec(format).map(|name| name.split('/').next().unwrap_or(name).to_owned()))
+}
+
+/// What a payload type without `a=rtpmap` means (RFC 3551 §6).
+pub(crate) fn static_codec(payload_type: u8) -> Option<&'static str> {
+    Some(match payload_type {
+        0 => "PCMU/8000",
+        3 => "GSM/8000",
+        4 => "G723/8000",
+        8 => "PCMA/8000",
+        9 => "G722/8000",
+        13 => "CN/8000",
+        15 => "G728/8000",
+        18 => "G729/8000",
+        26 => "JPEG/90000",
+        31 => "H261/90000",
+        34 => "H263/90000",
+        _ => return None,
+    })
+}

@@ -1,0 +1,391 @@
+//! Writes the description that goes to a leg: the other party's words, with our addresses, keys and transports.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use control::{Credentials, Fingerprint};
+use sdp::{
+    Candidate, Crypto, Direction, FingerprintText, Group, IceOptions, IcePwd, IceUfrag, MediaSection, NetworkAddress,
+    Origin, Protocol, Rtcp, SessionDescription, Setup, TlsId, TransportLines, name,
+};
+use srtp::sdes::CryptoAttribute;
+
+use crate::leg::{AgreedKeying, Exchange, Leg, LocalOrigin, MuxOffer, Negotiated, ProposedKeying};
+use crate::negotiate::keying::{line, setup_of};
+use crate::negotiate::{Desk, Work, WorkKind};
+use crate::peer::static_codec;
+use crate::{MediaProfile, Options, Refusal};
+
+/// Attributes that carry keys or promises past us: capability negotiation (RFC 5939) may hold `crypto` lines of the other
+/// party, and ZRTP is not passed through.
+const NOT_PASSED: [&str; 12] =
+    ["acap", "tcap", "pcfg", "acfg", "csup", "creq", "mcap", "rmcap", "sescap", "key-mgmt", "zrtp-hash", "encryption"];
+
+/// Priority of a host candidate on the only address, RTP (RFC 8445 §5.1.2.1); RTCP has one less.
+const PRIORITY: u32 = 2_130_706_431;
+
+/// Session attribute by which we know our own text again (`loop-protect`).
+const LOOP_ATTRIBUTE: &str = "x-sallyport";
+
+/// A section as it is to be written.
+enum Outgoing {
+    Rejected(Option<String>),
+    Live(Box<Live>),
+}
+
+struct Live {
+    profile: MediaProfile,
+    rtp: SocketAddr,
+    rtcp: Option<SocketAddr>,
+    mux: bool,
+    crypto: Vec<CryptoAttribute>,
+    dtls: Option<(Setup, Option<String>)>,
+    ice: Option<Credentials>,
+    mid: Option<String>,
+    zero_address: bool,
+}
+
+/// The text for the party at the other end of this exchange.
+pub(crate) fn write(
+    negotiated: &mut Negotiated,
+    desk: &mut Desk<'_>,
+    work: &Work,
+    instance: &str,
+) -> Result<Vec<u8>, Refusal> {
+    let lost = || Refusal::NotRewritable("the exchange is gone".to_owned());
+    let exchange = negotiated.dialogs.get(work.dialog).and_then(|dialog| dialog.exchange.clone()).ok_or_else(lost)?;
+    let (outgoing, bundle) = match work.kind {
+        WorkKind::Offer => (proposed(negotiated, work.to, &exchange), proposed_bundle(negotiated, work.to, &exchange)),
+        WorkKind::Answer => {
+            let outgoing = agreed(negotiated, desk, work, &exchange);
+            (outgoing, answered_bundle(negotiated, work.to, &exchange))
+        }
+    };
+    let mut description = work.description.clone();
+    write_session(&mut description, &outgoing, &bundle, &work.options, instance);
+    let session_direction = description.session().direction();
+    for (index, outgoing) in outgoing.iter().enumerate() {
+        let Some(section) = description.media_mut().get_mut(index) else { continue };
+        let offered = exchange.offer.sections.get(index);
+        let public = negotiated.legs.get(work.to).map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |leg| leg.public);
+        match outgoing {
+            Outgoing::Rejected(mid) => {
+                let protocol = offered.filter(|_| work.kind == WorkKind::Answer).map(|offered| &offered.protocol);
+                write_rejected(section, public, protocol.map(String::as_str), mid.as_deref());
+            }
+            Outgoing::Live(live) => {
+                let direction = section.direction().or(session_direction).unwrap_or_default();
+                write_live(section, live, direction, &desk.config.fingerprints, &work.options);
+                strip_codecs(section, &work.options);
+            }
+        }
+    }
+    if !work.options.flags.original_sendrecv {
+        description.session_mut().remove_direction();
+    }
+    let leg = negotiated.legs.get_mut(work.to).ok_or_else(lost)?;
+    write_origin(&mut description, leg, desk, &work.options);
+    Ok(description.to_string().into_bytes())
+}
+
+/// Whether this text has come from us, with `loop-protect`.
+pub(crate) fn is_own(description: &SessionDescription, instance: &str) -> bool {
+    description.session().find_all(LOOP_ATTRIBUTE).any(|value| value == instance)
+}
+
+fn proposed(negotiated: &Negotiated, to: usize, exchange: &Exchange) -> Vec<Outgoing> {
+    let Some(leg) = negotiated.legs.get(to) else { return Vec::new() };
+    let section = |(index, offered): (usize, &crate::peer::PeerSection)| {
+        let own = leg.section(index)?;
+        let proposal = own.proposal.as_ref()?;
+        let carrier = leg.section(proposal.carrier)?;
+        let (rtp, rtcp) = public_ports(negotiated, leg, carrier.ports?)?;
+        let dtls = matches!(proposal.keying, ProposedKeying::Dtls).then(|| (Setup::ActPass, carrier.tls_id.clone()));
+        let crypto = match &proposal.keying {
+            ProposedKeying::Sdes(lines) => lines.clone(),
+            _ => Vec::new(),
+        };
+        Some(Outgoing::Live(Box::new(Live {
+            profile: proposal.profile,
+            rtp,
+            rtcp: rtcp.filter(|_| proposal.mux != MuxOffer::Required),
+            mux: proposal.mux != MuxOffer::No,
+            crypto,
+            dtls,
+            ice: leg.credentials.clone().filter(|_| proposal.ice),
+            mid: proposal.mid.clone(),
+            zero_address: offered.zero_address,
+        })))
+    };
+    let rejected = |index: usize| Outgoing::Rejected(exchange.offer.sections.get(index).and_then(|s| s.mid.clone()));
+    let offered = exchange.offer.sections.iter().enumerate();
+    offered.map(|(index, offered)| section((index, offered)).unwrap_or_else(|| rejected(index))).collect()
+}
+
+fn agreed(negotiated: &mut Negotiated, desk: &mut Desk<'_>, work: &Work, exchange: &Exchange) -> Vec<Outgoing> {
+    let mut all = Vec::new();
+    for (index, offered) in exchange.offer.sections.iter().enumerate() {
+        let live = agreed_section(negotiated, desk, work, index, offered.mid.clone());
+        all.push(live.map_or_else(|| Outgoing::Rejected(offered.mid.clone()), |live| Outgoing::Live(Box::new(live))));
+    }
+    all
+}
+
+fn agreed_section(
+    negotiated: &mut Negotiated,
+    desk: &mut Desk<'_>,
+    work: &Work,
+    index: usize,
+    mid: Option<String>,
+) -> Option<Live> {
+    let zero_address = negotiated.legs.get(work.from)?.agreed(index)?.peer.zero_address;
+    let agreed = negotiated.legs.get(work.to)?.agreed(index)?.clone();
+    let carrier = negotiated.legs.get_mut(work.to)?.sections.get_mut(agreed.carrier)?;
+    if matches!(agreed.keying, AgreedKeying::Dtls { .. }) {
+        carrier.tls_id.get_or_insert_with(|| desk.secrets.tls_id());
+    }
+    let tls_id = carrier.tls_id.clone();
+    let leg = negotiated.legs.get(work.to)?;
+    let (rtp, rtcp) = public_ports(negotiated, leg, leg.section(agreed.carrier)?.ports?)?;
+    let section = negotiated.legs.get_mut(work.to)?.sections.get_mut(index)?;
+    let (crypto, dtls) = match &agreed.keying {
+        AgreedKeying::Plain => (Vec::new(), None),
+        AgreedKeying::Sdes { tag, keys } => {
+            let profile = keys.outbound.0.profile;
+            let mut own = line(section, desk.secrets, *tag, profile, work.options.sdes.lifetime);
+            own.params.unencrypted_srtp = !keys.outbound.0.encrypt_rtp;
+            own.params.unencrypted_srtcp = !keys.outbound.0.encrypt_rtcp;
+            (vec![own], None)
+        }
+        AgreedKeying::Dtls { role, .. } => (Vec::new(), Some((setup_of(*role), tls_id))),
+    };
+    let profile = agreed.profile;
+    let (mux, ice) = (agreed.mux, agreed.ice);
+    Some(Live { profile, rtp, rtcp: rtcp.filter(|_| !mux), mux, crypto, dtls, ice, mid, zero_address })
+}
+
+/// RTP and RTCP as the peer is to see them.
+fn public_ports(
+    negotiated: &Negotiated,
+    leg: &Leg,
+    ports: crate::leg::Ports,
+) -> Option<(SocketAddr, Option<SocketAddr>)> {
+    let public = |id| negotiated.local(id).map(|local| SocketAddr::new(leg.public, local.port()));
+    Some((public(ports.rtp)?, ports.rtcp.and_then(public)))
+}
+
+/// mids of the bundle that we offer.
+fn proposed_bundle(negotiated: &Negotiated, to: usize, exchange: &Exchange) -> Vec<String> {
+    let Some(leg) = negotiated.legs.get(to) else { return Vec::new() };
+    let proposals = exchange.offer.bundle.iter().filter_map(|&index| leg.section(index)?.proposal.as_ref());
+    let can = proposals.filter(|proposal| {
+        proposal.profile.is_dtls() && proposal.ice && proposal.mux != MuxOffer::No && proposal.mid.is_some()
+    });
+    can.filter_map(|proposal| proposal.mid.clone()).collect()
+}
+
+/// mids of the bundle that we accept: those that share the offerer's first transport.
+fn answered_bundle(negotiated: &Negotiated, to: usize, exchange: &Exchange) -> Vec<String> {
+    let Some(leg) = negotiated.legs.get(to) else { return Vec::new() };
+    let accepted = || exchange.offer.bundle.iter().filter(|&&index| leg.agreed(index).is_some());
+    let carrier = accepted().next().and_then(|&first| exchange.carriers.get(first));
+    let together = accepted().filter(|&&index| exchange.carriers.get(index) == carrier);
+    let mux = |index: usize| leg.agreed(index).is_some_and(|agreed| agreed.mux);
+    together.filter(|&&index| mux(index)).filter_map(|&index| exchange.offer.sections.get(index)?.mid.clone()).collect()
+}
+
+fn write_session(
+    description: &mut SessionDescription,
+    outgoing: &[Outgoing],
+    bundle: &[String],
+    options: &Options,
+    instance: &str,
+) {
+    description.remove_connection();
+    let session = description.session_mut();
+    session.remove_any(&TransportLines::NAMES);
+    session.remove_any(&NOT_PASSED);
+    session.remove_all(LOOP_ATTRIBUTE);
+    let wanted = Group { semantics: "BUNDLE".to_owned(), tags: bundle.to_vec() };
+    let stands = !bundle.is_empty() && session.all::<Group>().filter(Group::is_bundle).eq([wanted.clone()]);
+    if !stands {
+        session.retain_attributes(|line| {
+            let value = line.value.unwrap_or("").trim_start();
+            let is_bundle = value.split_ascii_whitespace().next().is_some_and(|s| s.eq_ignore_ascii_case("BUNDLE"));
+            !(line.is(name::GROUP) && is_bundle)
+        });
+        if !bundle.is_empty() {
+            session.add(&wanted);
+        }
+    }
+    let has_ice = |section: &Outgoing| matches!(section, Outgoing::Live(live) if live.ice.is_some());
+    if outgoing.iter().any(has_ice) {
+        session.insert(name::ICE_LITE, "");
+    }
+    if options.flags.loop_protect {
+        session.insert(LOOP_ATTRIBUTE, instance);
+    }
+    if options.replace.session_name {
+        description.set_session_name("-");
+    }
+}
+
+fn write_rejected(section: &mut MediaSection, public: IpAddr, protocol: Option<&str>, mid: Option<&str>) {
+    section.set_port(0);
+    section.set_port_count(None);
+    if let Some(protocol) = protocol {
+        section.set_protocol(Protocol::parse(protocol));
+    }
+    section.set_connection(&NetworkAddress::from(public));
+    section.remove_any(&TransportLines::NAMES);
+    section.remove_any(&NOT_PASSED);
+    section.remove_all(name::BUNDLE_ONLY);
+    write_mid(section, mid);
+}
+
+fn write_mid(section: &mut MediaSection, mid: Option<&str>) {
+    match mid {
+        Some(mid) if section.find(name::MID) == Some(mid) => {}
+        Some(mid) => section.replace(name::MID, mid),
+        None => {
+            section.remove_all(name::MID);
+        }
+    }
+}
+
+fn write_live(
+    section: &mut MediaSection,
+    live: &Live,
+    direction: Direction,
+    fingerprints: &[Fingerprint],
+    options: &Options,
+) {
+    section.set_port(live.rtp.port());
+    section.set_port_count(None);
+    section.set_protocol(Protocol::parse(live.profile.name()));
+    let held = live.zero_address && !options.replace.zero_address;
+    let address = match live.rtp.ip() {
+        IpAddr::V4(_) if held => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+        IpAddr::V6(_) if held => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+        address => address,
+    };
+    section.set_connection(&NetworkAddress::from(address));
+    section.remove_any(&NOT_PASSED);
+    section.remove_all(name::BUNDLE_ONLY);
+    write_mid(section, live.mid.as_deref());
+    add_static_rtpmaps(section);
+    if !live.profile.has_feedback() {
+        section.remove_any(&[name::RTCP_FB, name::RTCP_RSIZE]);
+    }
+    let rtcp = live.rtcp.or(Some(live.rtp).filter(|_| live.mux));
+    let fingerprint = |hash| fingerprints.iter().find(|own| Some(own.hash()) == hash).or(fingerprints.first());
+    let (setup, tls_id) = live.dtls.clone().map_or((None, None), |(setup, tls_id)| (Some(setup), tls_id));
+    let candidates = live.ice.iter().flat_map(|_| candidates(live));
+    section.replace_transport(&TransportLines {
+        direction: (!options.flags.original_sendrecv).then_some(direction),
+        rtcp: rtcp.filter(|_| !options.flags.no_rtcp_attribute).map(Rtcp::from),
+        rtcp_mux: live.mux,
+        rtcp_mux_only: false,
+        crypto: live
+            .crypto
+            .iter()
+            .filter_map(|line| sdp::Attribute::parse(&line.to_string()).ok())
+            .collect::<Vec<Crypto>>(),
+        setup,
+        fingerprints: setup
+            .and_then(|_| fingerprint(options.dtls_fingerprint))
+            .map(|own| FingerprintText(own.to_string()))
+            .into_iter()
+            .collect(),
+        tls_id: tls_id.filter(|_| !options.flags.no_tls_id).map(TlsId),
+        ice_ufrag: live.ice.as_ref().map(|own| IceUfrag(own.ufrag.clone())),
+        ice_pwd: live.ice.as_ref().map(|own| IcePwd(own.pwd.clone())),
+        ice_options: live
+            .ice
+            .as_ref()
+            .filter(|_| options.flags.trickle_ice)
+            .map(|_| IceOptions(vec!["trickle".to_owned()])),
+        candidates: candidates.collect(),
+        end_of_candidates: live.ice.is_some(),
+    });
+}
+
+fn candidates(live: &Live) -> Vec<Candidate> {
+    let rtp = Candidate::host("1", 1, PRIORITY, live.rtp);
+    let rtcp = live.rtcp.map(|rtcp| Candidate::host("1", 2, PRIORITY - 1, rtcp));
+    [Some(rtp), rtcp].into_iter().flatten().collect()
+}
+
+/// `a=rtpmap` of static payload types is added where it is missing, before the others.
+fn add_static_rtpmaps(section: &mut MediaSection) {
+    let known: Vec<u8> = section.all::<sdp::Rtpmap>().map(|map| map.payload_type).collect();
+    let missing: Vec<(u8, &str)> = section
+        .payload_types()
+        .filter(|payload_type| !known.contains(payload_type))
+        .filter_map(|payload_type| Some((payload_type, static_codec(payload_type)?)))
+        .collect();
+    for (payload_type, codec) in missing {
+        section.insert(name::RTPMAP, &format!("{payload_type} {codec}"));
+    }
+}
+
+/// `codec: strip`, `except`. A section keeps its formats when all would go.
+fn strip_codecs(section: &mut MediaSection, options: &Options) {
+    let codec = &options.codec;
+    if codec.strip.is_empty() {
+        return;
+    }
+    let maps: Vec<sdp::Rtpmap> = section.all().collect();
+    let names = |list: &[String], format: &str| {
+        let map = maps.iter().find(|map| map.payload_type.to_string() == format);
+        list.iter().any(|wanted| {
+            let (name, clock) =
+                wanted.split_once('/').map_or((wanted.as_str(), None), |(name, clock)| (name, Some(clock)));
+            map.is_some_and(|map| {
+                let rate = map.clock_rate.to_string();
+                let same_clock = clock.is_none_or(|clock| clock.split('/').next() == Some(rate.as_str()));
+                map.encoding.eq_ignore_ascii_case(name) && same_clock
+            })
+        })
+    };
+    let all = codec.strip.iter().any(|name| name.eq_ignore_ascii_case("all") || name.eq_ignore_ascii_case("full"));
+    let formats: Vec<String> = section.formats().map(str::to_owned).collect();
+    let goes = |format: &&String| (all || names(&codec.strip, format)) && !names(&codec.except, format);
+    let gone: Vec<&String> = formats.iter().filter(goes).collect();
+    if gone.len() < formats.len() {
+        for format in gone {
+            section.remove_format(format);
+        }
+    }
+}
+
+/// The version grows by one when the text has changed, and only then (RFC 3264 §8).
+fn write_origin(description: &mut SessionDescription, leg: &mut Leg, desk: &mut Desk<'_>, options: &Options) {
+    let received = description.origin().clone();
+    let mut origin = match &leg.origin {
+        Some(own) => own.origin.clone(),
+        None => {
+            let mut origin = received.clone();
+            if options.replace.origin_full {
+                origin.session_id = desk.secrets.session_id().to_string();
+            }
+            if options.replace.username || options.replace.origin_full {
+                "-".clone_into(&mut origin.username);
+            }
+            origin
+        }
+    };
+    if options.replace.origin || options.replace.origin_full {
+        origin.address = NetworkAddress::from(leg.public);
+    }
+    let first = received.session_version_number().unwrap_or(1);
+    "0".clone_into(&mut origin.session_version);
+    description.set_origin(origin.clone());
+    let text = description.to_string();
+    let version = match &leg.origin {
+        Some(own) if own.text == text && !options.replace.force_increment => own.version,
+        Some(own) => own.version.wrapping_add(1),
+        None => first,
+    };
+    description.set_origin(Origin { session_version: version.to_string(), ..origin.clone() });
+    leg.origin = Some(LocalOrigin { origin, version, text });
+}

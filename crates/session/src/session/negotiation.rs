@@ -1,0 +1,194 @@
+//! Offers and answers as transactions with the worker.
+
+use std::time::Instant;
+
+use control::{BindFailure, Command, OpenPort, RequestId};
+use sdp::SessionDescription;
+
+use super::{Output, Session};
+use crate::call::{Call, Phase, Waiting};
+use crate::leg::Negotiated;
+use crate::negotiate::{WorkKind, answer, offer};
+use crate::{Negotiation, Refusal, Reply, RewrittenSdp, Token, rewrite};
+
+impl Session {
+    /// Carries out an offer or an answer as far as it gets without the worker.
+    pub(super) fn negotiate(
+        &mut self,
+        now: Instant,
+        mut call: Call,
+        token: Token,
+        kind: WorkKind,
+        negotiation: &Negotiation,
+    ) {
+        if let Some(reply) = self.own_loop(negotiation) {
+            self.reply(token, Ok(reply));
+            self.keep_or_forget(call);
+            return;
+        }
+        let mut draft = call.negotiated.clone();
+        let mut desk = self.desk(now, call.worker);
+        let prepared = match kind {
+            WorkKind::Offer => offer::prepare(&mut draft, &mut desk, negotiation),
+            WorkKind::Answer => answer::prepare(&mut draft, &mut desk, negotiation),
+        };
+        let (wanted, warnings, notes) = (desk.wanted, desk.warnings, desk.notes);
+        let work = match prepared {
+            Ok(work) => work,
+            Err(refusal) => {
+                self.release(&wanted);
+                self.reply(token, Err(refusal));
+                self.keep_or_forget(call);
+                return;
+            }
+        };
+        call.last_signal = self.wall(now);
+        call.last_signal_at = now;
+        if kind == WorkKind::Offer {
+            // An offer brings a deleted call back.
+            call.phase = Phase::Live;
+        }
+        call.delete_delay = work.options.delete_delay.or(call.delete_delay);
+        let deadline = now + self.config.timeouts.worker;
+        let request = RequestId(0);
+        let waiting = Waiting { token, request, draft, work, wanted, warnings, notes, attempts: 1, deadline };
+        if waiting.wanted.is_empty() {
+            self.finish(now, call, waiting);
+        } else {
+            self.open(call, waiting);
+        }
+    }
+
+    /// With `loop-protect`, a description of our own goes back as it came.
+    fn own_loop(&self, negotiation: &Negotiation) -> Option<Reply> {
+        if !negotiation.options.flags.loop_protect {
+            return None;
+        }
+        let description = SessionDescription::parse_bytes(&negotiation.sdp, &sdp::Limits::default()).ok()?;
+        let warnings = vec!["loop: the description has passed here before".to_owned()];
+        rewrite::is_own(&description, &self.instance)
+            .then(|| Reply::Sdp(RewrittenSdp { sdp: negotiation.sdp.clone(), warnings }))
+    }
+
+    fn open(&mut self, mut call: Call, mut waiting: Waiting) {
+        waiting.request = self.request_id();
+        let ports = waiting.wanted.clone();
+        self.command(call.worker, Command::Open { request: waiting.request, call: call.key, ports });
+        call.waiting = Some(waiting);
+        self.keep(call);
+    }
+
+    /// The ports are open (or none was needed): the draft becomes the state.
+    pub(super) fn finish(&mut self, now: Instant, mut call: Call, mut waiting: Waiting) {
+        let instance = self.instance.clone();
+        let mut desk = self.desk(now, call.worker);
+        let written = rewrite::write(&mut waiting.draft, &mut desk, &waiting.work, &instance);
+        waiting.warnings.append(&mut desk.warnings);
+        let sdp = match written {
+            Ok(sdp) => sdp,
+            Err(refusal) => {
+                self.abandon(now, call, waiting, refusal);
+                return;
+            }
+        };
+        let before = std::mem::replace(&mut call.negotiated, waiting.draft);
+        self.release_difference(&before, &call.negotiated);
+        let wall = self.wall(now);
+        for (leg, note) in waiting.notes {
+            let tag = call.negotiated.legs.get(leg).map(|leg| leg.tag.clone()).unwrap_or_default();
+            call.note(wall, &tag, note);
+        }
+        self.apply(&mut call, false);
+        // A hundred bad lines are told as well by the first of them.
+        waiting.warnings.truncate(16);
+        for warning in &waiting.warnings {
+            tracing::info!(call = call.call_id, warning);
+        }
+        let reply = RewrittenSdp { sdp, warnings: waiting.warnings };
+        self.reply(waiting.token, Ok(Reply::Sdp(reply)));
+        self.go_on(now, call);
+    }
+
+    /// The draft is dropped. Ports that the worker may have opened for it are closed by telling it what held before.
+    pub(super) fn abandon(&mut self, now: Instant, mut call: Call, waiting: Waiting, refusal: Refusal) {
+        self.release(&waiting.wanted);
+        self.reply(waiting.token, Err(refusal));
+        if call.negotiated.legs.is_empty() {
+            self.command(call.worker, Command::Remove { call: call.key });
+        } else if !waiting.wanted.is_empty() {
+            self.apply(&mut call, true);
+        }
+        self.go_on(now, call);
+    }
+
+    /// One of the ports could not be bound; none is open.
+    pub(super) fn refused(&mut self, now: Instant, mut call: Call, port: OpenPort, cause: &BindFailure) {
+        let Some(mut waiting) = call.waiting.take() else { return self.keep(call) };
+        let told = format!("{}: {cause}", port.local);
+        let gives_up = *cause != BindFailure::InUse || waiting.attempts >= self.config.limits.port_attempts;
+        if gives_up {
+            let told = match waiting.attempts {
+                1 => told,
+                attempts => format!("{told} (after {attempts} attempts)"),
+            };
+            return self.abandon_closed(now, call, waiting, Refusal::OutOfPorts(told));
+        }
+        self.statistics.port_retries += 1;
+        waiting.attempts += 1;
+        let mut desk = self.desk(now, call.worker);
+        desk.wanted = std::mem::take(&mut waiting.wanted);
+        let replaced = desk.replace_port(&mut waiting.draft, port);
+        waiting.wanted = desk.wanted;
+        match replaced {
+            Ok(()) => self.open(call, waiting),
+            Err(Refusal::OutOfPorts(none)) => {
+                let refusal = Refusal::OutOfPorts(format!("{told}; {none}"));
+                self.abandon_closed(now, call, waiting, refusal);
+            }
+            Err(refusal) => self.abandon_closed(now, call, waiting, refusal),
+        }
+    }
+
+    /// As [`Session::abandon`], when the worker has said that nothing is open.
+    fn abandon_closed(&mut self, now: Instant, call: Call, mut waiting: Waiting, refusal: Refusal) {
+        let wanted = std::mem::take(&mut waiting.wanted);
+        self.release(&wanted);
+        self.abandon(now, call, waiting, refusal);
+    }
+
+    /// The requests that waited for this one.
+    fn go_on(&mut self, now: Instant, mut call: Call) {
+        let queue = std::mem::take(&mut call.queue);
+        self.keep_or_forget(call);
+        for (token, request) in queue {
+            self.serve(now, token, request);
+        }
+    }
+
+    /// A call without legs is none.
+    pub(super) fn keep_or_forget(&mut self, mut call: Call) {
+        if call.negotiated.legs.is_empty() && call.waiting.is_none() {
+            self.forget(&mut call);
+        } else {
+            self.keep(call);
+        }
+    }
+
+    fn release(&mut self, ports: &[OpenPort]) {
+        for port in ports {
+            self.pool.release(port.local);
+        }
+    }
+
+    pub(super) fn release_difference(&mut self, before: &Negotiated, after: &Negotiated) {
+        for (id, transport) in &before.transports {
+            if !after.transports.contains_key(id) {
+                self.pool.release(transport.local);
+            }
+        }
+    }
+
+    pub(super) fn ended(&mut self, call: &Call, reason: crate::EndReason) {
+        self.outputs.push_back(Output::Ended { call_id: call.call_id.clone(), reason, ledger: call.ledger.clone() });
+    }
+}

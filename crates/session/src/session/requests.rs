@@ -1,0 +1,193 @@
+//! What each request does.
+
+use std::time::Instant;
+
+use control::{CallKey, Command};
+
+use super::Session;
+use crate::call::{Call, Phase, Question, QuestionKind};
+use crate::negotiate::WorkKind;
+use crate::{Delete, Deleted, EndReason, Negotiation, Query, Refusal, Reply, Request, Token, report};
+
+/// Requests that may wait behind one whose ports are being bound.
+const MAX_QUEUE: usize = 16;
+
+/// What a delete that matches nothing says.
+const NOT_FOUND: &str = "Call-ID not found or tags didn't match";
+
+impl Session {
+    pub(super) fn serve(&mut self, now: Instant, token: Token, request: Request) {
+        let call_id = match &request {
+            Request::Offer(negotiation) | Request::Answer(negotiation) => {
+                if let Err(refusal) = check_identity(negotiation) {
+                    return self.reply(token, Err(refusal));
+                }
+                negotiation.call_id.as_str()
+            }
+            Request::Delete(Delete { call_id, .. }) | Request::Query(Query { call_id, .. }) => call_id.as_str(),
+            Request::List { limit } => {
+                let ids = self.by_age().into_iter().take(*limit).map(|call| call.call_id.clone()).collect();
+                return self.reply(token, Ok(Reply::List(ids)));
+            }
+            Request::Statistics => {
+                let statistics = Box::new(self.statistics(now));
+                return self.reply(token, Ok(Reply::Statistics(statistics)));
+            }
+        };
+        if call_id.is_empty() {
+            return self.reply(token, Err(Refusal::NoCallId));
+        }
+        let known = self.by_call_id.get(call_id).copied().and_then(|key| self.calls.remove(&key));
+        match (known, request) {
+            (Some(mut call), request) if call.waiting.is_some() => {
+                if call.queue.len() < MAX_QUEUE {
+                    call.queue.push_back((token, request));
+                } else {
+                    self.reply(token, Err(Refusal::OfferPending));
+                }
+                self.keep(call);
+            }
+            (Some(call), Request::Offer(offer)) => self.negotiate(now, call, token, WorkKind::Offer, &offer),
+            (Some(call), Request::Answer(answer)) => self.negotiate(now, call, token, WorkKind::Answer, &answer),
+            (Some(call), Request::Delete(delete)) => self.delete(now, call, token, &delete),
+            (Some(call), Request::Query(query)) => self.query(now, call, token, &query),
+            (None, Request::Offer(offer)) => self.first_offer(now, token, &offer),
+            (None, Request::Delete(delete)) if !delete.fatal => {
+                self.reply(token, Ok(Reply::Deleted(Deleted { report: None, warning: Some(NOT_FOUND) })));
+            }
+            (Some(call), Request::List { .. } | Request::Statistics) => self.keep(call),
+            (None, _) => self.reply(token, Err(Refusal::UnknownCallId)),
+        }
+    }
+
+    fn first_offer(&mut self, now: Instant, token: Token, offer: &Negotiation) {
+        if self.calls.len() >= self.config.limits.calls {
+            let cause = format!("Parallel session limit reached: {}", self.config.limits.calls);
+            return self.reply(token, Err(Refusal::LoadLimit(cause)));
+        }
+        self.next_call += 1;
+        let key = CallKey(self.next_call);
+        let call = Call::new(key, &offer.call_id, self.pool.least_loaded(), now, self.wall(now));
+        self.by_call_id.insert(offer.call_id.clone(), key);
+        self.negotiate(now, call, token, WorkKind::Offer, offer);
+        if self.by_call_id.contains_key(&offer.call_id) {
+            self.statistics.calls_total += 1;
+        }
+    }
+
+    fn delete(&mut self, now: Instant, mut call: Call, token: Token, delete: &Delete) {
+        let unknown =
+            |tag: Option<&str>| tag.is_some_and(|tag| !tag.is_empty() && call.negotiated.leg_by_tag(tag).is_none());
+        let to_tag = delete.to_tag.as_deref().filter(|_| delete.match_to_tag);
+        if unknown(delete.from_tag.as_deref()) || unknown(to_tag) {
+            let reply = if delete.fatal {
+                Err(Refusal::UnknownCallId)
+            } else {
+                Ok(Reply::Deleted(Deleted { report: None, warning: Some(NOT_FOUND) }))
+            };
+            self.reply(token, reply);
+            return self.keep(call);
+        }
+        if let Some(leg) = other_branches(&call, delete.via_branch.as_deref()) {
+            self.delete_branch(&mut call, leg);
+            self.reply_deleted(now, &mut call, token, delete.fast);
+            return self.keep(call);
+        }
+        let delay = delete.delay.or(call.delete_delay).unwrap_or(self.config.timeouts.delete_delay);
+        if delay.is_zero() {
+            let reply = (!delete.fast).then_some(token);
+            if delete.fast {
+                self.reply(token, Ok(Reply::Deleted(Deleted { report: None, warning: None })));
+            }
+            self.remove(now, &mut call, EndReason::Deleted, reply);
+            return self.keep(call);
+        }
+        let at = match call.phase {
+            Phase::Ending { at, .. } => at.min(now + delay),
+            _ => now + delay,
+        };
+        call.phase = Phase::Ending { at, reason: EndReason::Deleted };
+        self.reply_deleted(now, &mut call, token, delete.fast);
+        self.keep(call);
+    }
+
+    fn delete_branch(&mut self, call: &mut Call, leg: usize) {
+        let before = call.negotiated.clone();
+        if let Some(leg) = call.negotiated.legs.get_mut(leg) {
+            leg.gone = true;
+        }
+        call.negotiated.prune(&[]);
+        self.release_difference(&before, &call.negotiated);
+        self.apply(call, false);
+    }
+
+    fn reply_deleted(&mut self, now: Instant, call: &mut Call, token: Token, fast: bool) {
+        if fast {
+            self.reply(token, Ok(Reply::Deleted(Deleted { report: None, warning: None })));
+        } else {
+            self.ask(now, call, token, QuestionKind::Delete);
+        }
+    }
+
+    fn query(&mut self, now: Instant, mut call: Call, token: Token, query: &Query) {
+        let mut tags = Vec::new();
+        for (tag, refusal) in [(&query.from_tag, Refusal::FromTagNotFound), (&query.to_tag, Refusal::ToTagNotFound)] {
+            let Some(tag) = tag.as_deref().filter(|tag| !tag.is_empty()) else { continue };
+            let leg = call.negotiated.leg_by_tag(tag).and_then(|leg| call.negotiated.legs.get(leg));
+            match leg {
+                Some(leg) => tags.push(leg.tag.clone()),
+                None => {
+                    self.reply(token, Err(refusal));
+                    return self.keep(call);
+                }
+            }
+        }
+        self.ask(now, &mut call, token, QuestionKind::Query { tags });
+        self.keep(call);
+    }
+
+    fn ask(&mut self, now: Instant, call: &mut Call, token: Token, kind: QuestionKind) {
+        let request = self.request_id();
+        self.command(call.worker, Command::Query { request, call: call.key });
+        call.questions.push(Question { token, request, kind, deadline: now + self.config.timeouts.worker });
+    }
+
+    /// Answers a question with what is known.
+    pub(super) fn tell(
+        &mut self,
+        now: Instant,
+        call: &Call,
+        question: Question,
+        statistics: Option<&control::CallStatistics>,
+    ) {
+        let mut report = report::report(call, statistics, self.wall(now));
+        let reply = match question.kind {
+            QuestionKind::Query { tags } => {
+                report.tags.retain(|tag| tags.is_empty() || tags.contains(&tag.tag));
+                Reply::Query(Box::new(report))
+            }
+            QuestionKind::Delete => Reply::Deleted(Deleted { report: Some(Box::new(report)), warning: None }),
+        };
+        self.reply(question.token, Ok(reply));
+    }
+}
+
+fn check_identity(negotiation: &Negotiation) -> Result<(), Refusal> {
+    if negotiation.call_id.is_empty() {
+        Err(Refusal::NoCallId)
+    } else if negotiation.from_tag.is_empty() {
+        Err(Refusal::NoFromTag)
+    } else if negotiation.sdp.is_empty() {
+        Err(Refusal::NoSdp)
+    } else {
+        Ok(())
+    }
+}
+
+/// The leg of this branch, if the call has other branches that live on.
+fn other_branches(call: &Call, branch: Option<&str>) -> Option<usize> {
+    let branch = branch.filter(|branch| !branch.is_empty())?;
+    let live = || call.negotiated.legs.iter().enumerate().filter(|(_, leg)| !leg.gone && leg.via_branch.is_some());
+    let (leg, _) = live().find(|(_, leg)| leg.via_branch.as_deref() == Some(branch))?;
+    live().any(|(other, _)| other != leg).then_some(leg)
+}
