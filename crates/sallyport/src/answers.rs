@@ -1,0 +1,246 @@
+//! What the admin listener shows, made from what the parts know.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use admin::{
+    Address, CallDetail, CallSummary, Calls, Histogram, Labelled, LegDetail, NgSnapshot, SectionDetail,
+    SessionSnapshot, Snapshot, StreamDetail, TransportDetail, WorkerSnapshot,
+};
+use control::{BindFailure, Component, Event, SecuredBy, TransportEvent};
+use pump::{BATCH_BUCKETS, WorkerReport};
+use session::{
+    CallReport, CallView, EndReason, KeyingKind, LegView, SectionView, Session, StreamReport, TransportView,
+};
+
+/// Events counted by kind.
+#[derive(Default)]
+pub(crate) struct Tallies {
+    ended: BTreeMap<&'static str, u64>,
+    sdes: BTreeMap<&'static str, u64>,
+    handshakes_completed: u64,
+    handshakes_failed: BTreeMap<&'static str, u64>,
+    ice: BTreeMap<&'static str, u64>,
+    bind_failures: BTreeMap<&'static str, u64>,
+    latched: u64,
+    keys_nearly_spent: u64,
+}
+
+impl Tallies {
+    pub(crate) fn count(&mut self, event: &Event) {
+        match event {
+            Event::Refused { cause, .. } => *self.bind_failures.entry(bind_failure(cause)).or_default() += 1,
+            Event::Transport { event, .. } => self.count_transport(event),
+            _ => {}
+        }
+    }
+
+    pub(crate) fn count_end(&mut self, reason: EndReason) {
+        *self.ended.entry(reason.label()).or_default() += 1;
+    }
+
+    fn count_transport(&mut self, event: &TransportEvent) {
+        match event {
+            TransportEvent::Nominated { .. } => *self.ice.entry("nominated").or_default() += 1,
+            TransportEvent::ConsentLost => *self.ice.entry("consent_lost").or_default() += 1,
+            TransportEvent::Secured(SecuredBy::Sdes { outbound, .. }) => {
+                *self.sdes.entry(outbound.sdes_name()).or_default() += 1;
+            }
+            TransportEvent::Secured(SecuredBy::Dtls { .. }) => self.handshakes_completed += 1,
+            TransportEvent::Latched { .. } => self.latched += 1,
+            TransportEvent::Failed(failure) => *self.handshakes_failed.entry(failure.label()).or_default() += 1,
+            TransportEvent::KeyNearlySpent { .. } => self.keys_nearly_spent += 1,
+        }
+    }
+}
+
+fn bind_failure(cause: &BindFailure) -> &'static str {
+    match cause {
+        BindFailure::InUse => "in_use",
+        BindFailure::AddressNotAvailable => "address_not_available",
+        BindFailure::Exhausted(_) => "exhausted",
+        BindFailure::Other(_) => "other",
+    }
+}
+
+pub(crate) fn snapshot(
+    now: Instant,
+    session: &Session,
+    ng: &ng::Server,
+    workers: &[WorkerReport],
+    tallies: &Tallies,
+) -> Snapshot {
+    let statistics = session.statistics(now);
+    let started = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().saturating_sub(statistics.uptime);
+    let failed =
+        tallies.handshakes_failed.iter().map(|(&reason, &count)| Labelled { labels: ["failed", reason], count });
+    let completed = Labelled { labels: ["completed", "none"], count: tallies.handshakes_completed };
+    Snapshot {
+        version: env!("CARGO_PKG_VERSION"),
+        backend: workers.first().map_or("none", |worker| worker.backend),
+        started: started.as_secs_f64(),
+        session: SessionSnapshot {
+            calls: statistics.calls,
+            calls_started: statistics.calls_total,
+            calls_ended: labelled(&tallies.ended),
+            refused: labelled(&statistics.refusals),
+            transports: statistics.transports,
+            ports_in_use: session.ports_in_use() as u64,
+            sdes: labelled(&tallies.sdes),
+            dtls_handshakes: std::iter::once(completed).chain(failed).collect(),
+            ice: labelled(&tallies.ice),
+            latched: tallies.latched,
+            keys_nearly_spent: tallies.keys_nearly_spent,
+            bind_failures: labelled(&tallies.bind_failures),
+        },
+        ng: ng_snapshot(ng),
+        workers: workers.iter().map(worker_snapshot).collect(),
+    }
+}
+
+fn labelled(counts: &BTreeMap<&'static str, u64>) -> Vec<Labelled<1>> {
+    counts.iter().map(|(&label, &count)| Labelled { labels: [label], count }).collect()
+}
+
+fn ng_snapshot(ng: &ng::Server) -> NgSnapshot {
+    let counters = ng.counters();
+    let commands = counters.iter().filter(|(_, _, count)| *count > 0);
+    NgSnapshot {
+        commands: commands
+            .map(|(command, result, count)| Labelled { labels: [command.label(), result.label()], count })
+            .collect(),
+        retransmissions: counters.retransmissions,
+        malformed: counters.malformed,
+        cached: ng.cached() as u64,
+    }
+}
+
+fn worker_snapshot(report: &WorkerReport) -> WorkerSnapshot {
+    let counters = &report.counters;
+    let shard = &counters.shard;
+    let buckets = BATCH_BUCKETS.iter().zip(counters.batch_sizes);
+    WorkerSnapshot {
+        worker: report.worker.0.into(),
+        verdicts: shard.verdicts.clone(),
+        rtp_in: shard.rtp_in,
+        rtcp_in: shard.rtcp_in,
+        rtp_out: shard.rtp_out,
+        rtcp_out: shard.rtcp_out,
+        stun_out: shard.stun_out,
+        dtls_out: shard.dtls_out,
+        send_failures: counters.send_failures,
+        queue_full: shard.transmit_dropped,
+        rebased: shard.rebased,
+        calls: counters.calls,
+        receive_batches: Histogram {
+            buckets: buckets.map(|(&bound, count)| (bound as f64, count)).collect(),
+            above: 0,
+            sum: counters.received as f64,
+        },
+        system_calls: counters.system_calls,
+        busy_seconds: counters.busy_nanoseconds as f64 / 1e9,
+    }
+}
+
+pub(crate) fn calls(session: &Session) -> Calls {
+    /// Of a list that an operator reads.
+    const MAX_LISTED: usize = 1000;
+    let calls = session.calls();
+    Calls {
+        total: calls.len(),
+        calls: calls
+            .iter()
+            .take(MAX_LISTED)
+            .map(|call| CallSummary {
+                id: call.call_id.clone(),
+                age_seconds: seconds_since(call.created),
+                state: call.state.name(),
+                legs: call.legs,
+                downgraded: call.downgraded,
+            })
+            .collect(),
+    }
+}
+
+/// What signalling knows, with what the worker has counted. `None` for the latter: the worker did not say.
+pub(crate) fn call(view: &CallView, report: Option<&CallReport>) -> CallDetail {
+    let medias = report.into_iter().flat_map(|report| &report.tags).flat_map(|tag| &tag.medias);
+    let counted: BTreeMap<SocketAddr, &StreamReport> =
+        medias.flat_map(|media| &media.streams).map(|stream| (stream.local, stream)).collect();
+    let streams = report.into_iter().flat_map(|report| &report.ssrcs);
+    CallDetail {
+        id: view.summary.call_id.clone(),
+        age_seconds: seconds_since(view.summary.created),
+        state: view.summary.state.name(),
+        worker: view.summary.worker.0,
+        legs: view.legs.iter().map(|leg| leg_detail(leg, &counted)).collect(),
+        streams: streams
+            .map(|(&ssrc, stream)| StreamDetail {
+                ssrc,
+                packets: stream.packets,
+                bytes: stream.bytes,
+                lost: stream.cumulative_loss,
+                jitter: stream.jitter,
+            })
+            .collect(),
+        ledger: view.ledger.iter().map(|entry| format!("{}: {}", entry.tag, entry.note)).collect(),
+    }
+}
+
+fn leg_detail(leg: &LegView, counted: &BTreeMap<SocketAddr, &StreamReport>) -> LegDetail {
+    LegDetail {
+        tag: leg.tag.clone(),
+        label: leg.label.clone(),
+        active: leg.active,
+        sections: leg.sections.iter().map(|section| section_detail(section, counted)).collect(),
+    }
+}
+
+fn section_detail(section: &SectionView, counted: &BTreeMap<SocketAddr, &StreamReport>) -> SectionDetail {
+    let transports = section.transports.iter();
+    SectionDetail {
+        index: section.index + 1,
+        media: section.kind.clone(),
+        protocol: section.profile.map_or_else(String::new, |profile| profile.to_string()),
+        transports: transports
+            .map(|transport| transport_detail(transport, section.keying, counted.get(&transport.local).copied()))
+            .collect(),
+    }
+}
+
+fn transport_detail(view: &TransportView, keying: KeyingKind, counted: Option<&StreamReport>) -> TransportDetail {
+    let (profile, verified) = match &view.secured_by {
+        Some(SecuredBy::Sdes { outbound, .. }) => (Some(outbound.sdes_name()), None),
+        Some(SecuredBy::Dtls { profile, version, hash, .. }) => {
+            (Some(profile.sdes_name()), Some(format!("{version}, {} fingerprint matches", hash.name())))
+        }
+        None => (None, None),
+    };
+    let (received, sent) = counted.map(|stream| (stream.received, stream.sent)).unwrap_or_default();
+    TransportDetail {
+        component: match view.component {
+            Component::Rtp => "rtp",
+            Component::Rtcp => "rtcp",
+            Component::Muxed => "muxed",
+        },
+        local: Some(Address(view.local)),
+        signalled: view.signalled.map(Address),
+        remote: view.remote.map(Address),
+        ice: view.ice,
+        keying: keying.name(),
+        profile,
+        verified,
+        failure: view.failure.map(|failure| failure.to_string()),
+        packets_in: received.packets,
+        bytes_in: received.bytes,
+        rejected: received.errors,
+        packets_out: sent.packets,
+        bytes_out: sent.bytes,
+        last_packet_seconds: counted.and_then(|stream| stream.last_packet).map(seconds_since),
+    }
+}
+
+fn seconds_since(moment: SystemTime) -> f64 {
+    SystemTime::now().duration_since(moment).unwrap_or_default().as_secs_f64()
+}

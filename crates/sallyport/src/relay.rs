@@ -1,0 +1,290 @@
+//! The running server: one task owns the session and the ng protocol's state; everything else talks to it.
+
+use std::collections::{HashMap, VecDeque};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use admin::{Admin, CallDetail, Question, Readiness};
+use anyhow::{Context, anyhow};
+use control::{Command, HashAlgorithm, WorkerId};
+use crossbeam::channel::Receiver;
+use dtls::Identity;
+use ng::Outcome;
+use packet_io::MmsgConfig;
+use pump::{Notice, Pump, PumpConfig, SendError};
+use rand::TryRng;
+use rand::rngs::SysRng;
+use session::{Clocks, Output, Query, Refusal, Reply, Request, Session, SessionConfig, Token};
+use tokio::net::{TcpListener, UdpSocket};
+use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::time::{sleep_until, timeout};
+
+use crate::answers::{self, Tallies};
+use crate::machine;
+use crate::settings::Settings;
+
+/// Longest ng datagram.
+const MAX_REQUEST: usize = 65_536;
+
+/// When a worker's queue is full, its commands are offered again after this long.
+const BACKLOG_PAUSE: Duration = Duration::from_millis(5);
+
+/// The ng protocol numbers its requests from 0; our own begin here.
+const FIRST_OWN_TOKEN: u64 = 1 << 63;
+
+/// How long the end of the admin listener may take.
+const FAREWELL: Duration = Duration::from_secs(2);
+
+/// Starts everything, serves until SIGINT or SIGTERM, ends everything in order.
+pub(crate) fn run(settings: Settings) -> anyhow::Result<()> {
+    machine::check_limits(settings.ports);
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    runtime.block_on(serve(settings))
+}
+
+async fn serve(settings: Settings) -> anyhow::Result<()> {
+    let ng_socket = UdpSocket::bind(settings.ng).await.with_context(|| format!("ng listener on {}", settings.ng))?;
+    let admin_listener =
+        TcpListener::bind(settings.admin).await.with_context(|| format!("admin listener on {}", settings.admin))?;
+    let (ng_address, admin_address) = (ng_socket.local_addr()?, admin_listener.local_addr()?);
+
+    let identity = Identity::generate().map_err(|error| anyhow!("no certificate: {error}"))?;
+    let session = session(&settings, &identity)?;
+    let noticed = Arc::new(Notify::new());
+    let mut pump_config = PumpConfig::mmsg(settings.workers.into(), MmsgConfig::default(), identity);
+    pump_config.notify = Arc::new({
+        let noticed = Arc::clone(&noticed);
+        move || noticed.notify_one()
+    });
+    let (pump, notices) = Pump::start(pump_config).context("the media half did not start")?;
+
+    let (question_sender, questions) = mpsc::channel(64);
+    let (farewell, farewell_said) = oneshot::channel::<()>();
+    let admin = Admin { questions: question_sender, hosts: settings.admin_hosts.clone() };
+    let admin_task = tokio::spawn(admin::serve(admin_listener, admin, async {
+        let _ = farewell_said.await;
+    }));
+    introduce(&settings, &pump, ng_address, admin_address);
+
+    let relay = Relay {
+        session,
+        ng: ng::Server::new(ng::ServerConfig::default()),
+        pump,
+        ng_socket,
+        backlog: VecDeque::new(),
+        tallies: Tallies::default(),
+        failed_workers: Vec::new(),
+        details: HashMap::new(),
+        own_requests: 0,
+    };
+    relay.run(notices, &noticed, questions).await?;
+    let _ = farewell.send(());
+    let _ = timeout(FAREWELL, admin_task).await;
+    Ok(())
+}
+
+fn session(settings: &Settings, identity: &Identity) -> anyhow::Result<Session> {
+    let config = SessionConfig {
+        interfaces: settings.interfaces.clone(),
+        ports: settings.ports,
+        workers: settings.workers,
+        fingerprints: [HashAlgorithm::Sha256, HashAlgorithm::Sha384, HashAlgorithm::Sha512]
+            .map(|hash| identity.fingerprint(hash))
+            .to_vec(),
+        ..SessionConfig::default()
+    };
+    let mut seed = [0; 32];
+    SysRng.try_fill_bytes(&mut seed).context("the system gives no random numbers")?;
+    Ok(Session::new(config, Clocks { instant: Instant::now(), system: SystemTime::now() }, seed))
+}
+
+/// The lines that a newcomer reads, and a test takes the addresses from.
+#[allow(clippy::print_stdout)]
+fn introduce(settings: &Settings, pump: &Pump, ng: SocketAddr, admin: SocketAddr) {
+    let backend = pump.capabilities(WorkerId(0)).map_or("none", |capabilities| capabilities.name);
+    let media: Vec<String> = settings
+        .interfaces
+        .iter()
+        .map(|interface| match interface.advertised {
+            Some(advertised) => format!("{}={}/{advertised}", interface.name, interface.address),
+            None => format!("{}={}", interface.name, interface.address),
+        })
+        .collect();
+    let (first, last) = settings.ports;
+    println!("ng       {ng} (UDP): point Kamailio's or OpenSIPS's rtpengine module here");
+    println!("admin    http://{admin}/ with metrics, healthz, readyz, calls, calls/ID");
+    println!("media    {} ports {first}-{last}", media.join(" "));
+    println!("backend  {backend}, {} workers: UDP sockets in batches, which need no privilege", settings.workers);
+    println!("try      cargo xtask demo, or curl http://{admin}/metrics; Ctrl-C ends");
+}
+
+/// What the one task owns.
+struct Relay {
+    session: Session,
+    ng: ng::Server,
+    pump: Pump,
+    ng_socket: UdpSocket,
+    /// Commands that a worker had no room for, in order.
+    backlog: VecDeque<(WorkerId, Command)>,
+    tallies: Tallies,
+    failed_workers: Vec<(WorkerId, String)>,
+    /// Calls that somebody asked about over HTTP and whose worker has been queried.
+    details: HashMap<Token, (String, oneshot::Sender<Option<Box<CallDetail>>>)>,
+    own_requests: u64,
+}
+
+impl Relay {
+    async fn run(
+        mut self,
+        notices: Receiver<Notice>,
+        noticed: &Notify,
+        mut questions: mpsc::Receiver<Question>,
+    ) -> anyhow::Result<()> {
+        use tokio::signal::unix::{SignalKind, signal};
+        let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+        let mut buffer = vec![0; MAX_REQUEST];
+        loop {
+            self.flush_backlog();
+            let deadline = self.deadline();
+            tokio::select! {
+                received = self.ng_socket.recv_from(&mut buffer) => match received {
+                    Ok((length, peer)) => self.handle_request(peer, &buffer[..length]).await,
+                    // An ICMP error of an earlier reply: nothing is wrong with the socket.
+                    Err(error) => tracing::debug!(%error, "ng: receive"),
+                },
+                () = noticed.notified() => {
+                    while let Ok(notice) = notices.try_recv() {
+                        self.handle_notice(notice);
+                    }
+                }
+                Some(question) = questions.recv() => self.answer(question),
+                () = sleep_until(deadline.into()) => self.session.handle_timeout(Instant::now()),
+                _ = interrupt.recv() => break,
+                _ = terminate.recv() => break,
+            }
+            self.carry_out().await;
+        }
+        tracing::info!(calls = self.session.calls().len(), "ending");
+        self.pump.shutdown();
+        Ok(())
+    }
+
+    fn deadline(&self) -> Instant {
+        let now = Instant::now();
+        let session = self.session.poll_timeout().unwrap_or(now + Duration::from_secs(60));
+        if self.backlog.is_empty() { session } else { session.min(now + BACKLOG_PAUSE) }
+    }
+
+    async fn handle_request(&mut self, peer: SocketAddr, datagram: &[u8]) {
+        let now = Instant::now();
+        match self.ng.handle_datagram(now, peer, datagram) {
+            Outcome::Request(token, request) => self.session.handle_request(now, token, *request),
+            Outcome::Reply(reply) => self.send(&reply).await,
+            Outcome::Absorbed => {}
+        }
+    }
+
+    fn handle_notice(&mut self, notice: Notice) {
+        match notice {
+            Notice::Event { worker, event } => {
+                self.tallies.count(&event);
+                self.session.handle_event(Instant::now(), worker, event);
+            }
+            Notice::WorkerFailed { worker, reason } => {
+                tracing::error!(worker = worker.0, reason, "a worker has ended; its calls are lost");
+                self.failed_workers.push((worker, reason));
+            }
+        }
+    }
+
+    /// Does what the session wants done.
+    async fn carry_out(&mut self) {
+        while let Some(output) = self.session.poll_output() {
+            match output {
+                Output::Command(worker, command) => {
+                    self.backlog.push_back((worker, command));
+                    self.flush_backlog();
+                }
+                Output::Reply(token, reply) => match self.details.remove(&token) {
+                    Some((id, way)) => self.send_detail(&id, way, reply),
+                    None => self.reply(token, &reply).await,
+                },
+                Output::Ended { call_id, reason, ledger } => {
+                    self.tallies.count_end(reason);
+                    tracing::debug!(call = call_id, reason = reason.label(), ledger = ledger.len(), "call ended");
+                }
+            }
+        }
+    }
+
+    async fn reply(&mut self, token: Token, reply: &Result<Reply, Refusal>) {
+        if let Err(refusal) = reply {
+            tracing::info!(reason = refusal.label(), "refused: {refusal}");
+        }
+        for datagram in self.ng.handle_reply(Instant::now(), token, reply) {
+            self.send(&datagram).await;
+        }
+    }
+
+    async fn send(&self, datagram: &ng::Datagram) {
+        if let Err(error) = self.ng_socket.send_to(&datagram.bytes, datagram.peer).await {
+            tracing::warn!(peer = %datagram.peer, bytes = datagram.bytes.len(), %error, "ng: reply not sent");
+        }
+    }
+
+    fn flush_backlog(&mut self) {
+        while let Some((worker, command)) = self.backlog.pop_front() {
+            match self.pump.send(worker, command) {
+                Ok(()) => {}
+                Err(SendError::Busy(command)) => {
+                    self.backlog.push_front((worker, command));
+                    return;
+                }
+                // The session hears nothing of the worker any more and refuses by its own deadline.
+                Err(SendError::Gone(_)) => tracing::debug!(worker = worker.0, "command for a worker that has ended"),
+            }
+        }
+    }
+
+    fn answer(&mut self, question: Question) {
+        let now = Instant::now();
+        // An answer that nobody waits for any more is no error.
+        match question {
+            Question::Snapshot(way) => {
+                let snapshot = answers::snapshot(now, &self.session, &self.ng, &self.pump.counters(), &self.tallies);
+                let _ = way.send(Box::new(snapshot));
+            }
+            Question::Readiness(way) => {
+                let missing = self
+                    .failed_workers
+                    .iter()
+                    .map(|(worker, reason)| format!("worker {}: {reason}", worker.0))
+                    .collect();
+                let _ = way.send(Readiness { missing });
+            }
+            Question::Calls(way) => {
+                let _ = way.send(answers::calls(&self.session));
+            }
+            Question::Call(id, way) => {
+                if self.session.call(&id).is_none() {
+                    let _ = way.send(None);
+                    return;
+                }
+                // The worker's numbers come with the answer to a query.
+                let token = Token(FIRST_OWN_TOKEN + self.own_requests);
+                self.own_requests += 1;
+                self.details.insert(token, (id.clone(), way));
+                self.session.handle_request(now, token, Request::Query(Query { call_id: id, ..Query::default() }));
+            }
+        }
+    }
+
+    fn send_detail(&mut self, id: &str, way: oneshot::Sender<Option<Box<CallDetail>>>, reply: Result<Reply, Refusal>) {
+        let report = match &reply {
+            Ok(Reply::Query(report)) => Some(&**report),
+            _ => None,
+        };
+        let _ = way.send(self.session.call(id).map(|view| Box::new(answers::call(&view, report))));
+    }
+}
