@@ -185,12 +185,7 @@ struct Lanes<'a> {
 
 impl<'a> Lanes<'a> {
     fn new() -> Self {
-        Self {
-            mac: ArrayVec::new(),
-            mac_places: ArrayVec::new(),
-            gcm: ArrayVec::new(),
-            gcm_places: ArrayVec::new(),
-        }
+        Self { mac: ArrayVec::new(), mac_places: ArrayVec::new(), gcm: ArrayVec::new(), gcm_places: ArrayVec::new() }
     }
 
     #[inline]

@@ -105,11 +105,7 @@ mod tests {
         )
         .unwrap();
         let table: [(&MasterKey, Label, &str); 6] = [
-            (
-                &aes_256,
-                Label::RtpEncryption,
-                "5ba1064e30ec51613cad926c5a28ef731ec7fb397f70a960653caf06554cd8c4",
-            ),
+            (&aes_256, Label::RtpEncryption, "5ba1064e30ec51613cad926c5a28ef731ec7fb397f70a960653caf06554cd8c4"),
             (&aes_256, Label::RtpSalt, "fa31791685ca444a9e07c6c64e93"),
             (&aes_256, Label::RtpAuthentication, "fd9c32d39ed5fbb5a9dc96b30818454d1313dc05"),
             (&aes_192, Label::RtpEncryption, "31874736a8f1143870c26e4857d8a5b2c4a354407faadabb"),

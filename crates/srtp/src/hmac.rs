@@ -131,14 +131,10 @@ mod tests {
         let message: Vec<u8> = (0..300).map(|i| i as u8).collect();
         for len in 0..message.len() {
             let suffix = [1, 2, 3, len as u8];
-            let pad = |byte: u8| -> Vec<u8> {
-                (0..64).map(|i| key_bytes.get(i).copied().unwrap_or(0) ^ byte).collect()
-            };
-            let inner = sha1::Sha1::new()
-                .chain_update(pad(0x36))
-                .chain_update(&message[..len])
-                .chain_update(suffix)
-                .finalize();
+            let pad =
+                |byte: u8| -> Vec<u8> { (0..64).map(|i| key_bytes.get(i).copied().unwrap_or(0) ^ byte).collect() };
+            let inner =
+                sha1::Sha1::new().chain_update(pad(0x36)).chain_update(&message[..len]).chain_update(suffix).finalize();
             let outer = sha1::Sha1::new().chain_update(pad(0x5c)).chain_update(inner).finalize();
             assert_eq!(MacLane { key: &key, message: &message[..len], suffix }.digest()[..], outer[..], "{len}");
         }

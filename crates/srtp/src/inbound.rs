@@ -268,12 +268,7 @@ impl Inbound {
         self.streams.track(self.streams.find(name.ssrc), name.kind)?.rates.as_deref()
     }
 
-    fn verify_rtp(
-        &mut self,
-        generation: usize,
-        packet: &[u8],
-        known: Option<Known>,
-    ) -> Result<Verified, Rejection> {
+    fn verify_rtp(&mut self, generation: usize, packet: &[u8], known: Option<Known>) -> Result<Verified, Rejection> {
         let ring = self.generations.get(generation).ok_or(Rejection::BadTag)?;
         let header = RtpHeader::read(packet)?;
         let shape = Shape::of_rtp(&ring.policy, ring.mki_len(), header.len, packet.len())?;

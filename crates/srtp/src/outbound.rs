@@ -175,7 +175,6 @@ impl Outbound {
         self.finish(buffer, planned, &tag);
     }
 
-
     /// Whether every index has the same session keys, so that a batch may seal packets after planning all of them.
     #[inline]
     pub(crate) fn is_plain(&self) -> bool {

@@ -53,8 +53,7 @@ impl RtpHeader {
 /// The sender's SSRC of an RTCP packet.
 #[inline]
 pub(crate) fn read_rtcp_sender(packet: &[u8]) -> Result<u32, Rejection> {
-    let (&[first, _, _, _, s0, s1, s2, s3], _) =
-        packet.split_first_chunk::<RTCP_CLEAR>().ok_or(Rejection::TooShort)?;
+    let (&[first, _, _, _, s0, s1, s2, s3], _) = packet.split_first_chunk::<RTCP_CLEAR>().ok_or(Rejection::TooShort)?;
     if first >> 6 != 2 {
         return Err(Rejection::Malformed);
     }

@@ -39,21 +39,13 @@ fn libsrtp_packets_aes_128() {
     let (policy, master) = (Policy::new(Profile::AesCm128HmacSha1_80), master_3711());
     let with_mki = master.clone().with_mki(&hex("e1f97a0d")).unwrap();
     let table = [
-        (
-            Kind::Rtp,
-            &master,
-            "800f1234decafbadcafebabe 4e55dc4ce79978d88ca4d215949d2402 b78d6acc99ea179b8dbb",
-        ),
+        (Kind::Rtp, &master, "800f1234decafbadcafebabe 4e55dc4ce79978d88ca4d215949d2402 b78d6acc99ea179b8dbb"),
         (
             Kind::Rtp,
             &with_mki,
             "800f1234decafbadcafebabe 4e55dc4ce79978d88ca4d215949d2402 e1f97a0d b78d6acc99ea179b8dbb",
         ),
-        (
-            Kind::Rtcp,
-            &master,
-            "81c8000bcafebabe 7128035be487b9bdbef89041f977a5a8 80000001 993e08cd54d6c1230798",
-        ),
+        (Kind::Rtcp, &master, "81c8000bcafebabe 7128035be487b9bdbef89041f977a5a8 80000001 993e08cd54d6c1230798"),
         (
             Kind::Rtcp,
             &with_mki,
@@ -90,8 +82,7 @@ fn libsrtp_packets_null() {
 /// `UNENCRYPTED_SRTP` and `UNENCRYPTED_SRTCP` under AES-CM are the same bytes as NULL.
 #[test]
 fn unencrypted_packets_are_authenticated_as_they_are() {
-    let policy =
-        Policy { encrypt_rtp: false, encrypt_rtcp: false, ..Policy::new(Profile::AesCm128HmacSha1_80) };
+    let policy = Policy { encrypt_rtp: false, encrypt_rtcp: false, ..Policy::new(Profile::AesCm128HmacSha1_80) };
     check(Kind::Rtp, &policy, &master_3711(), RTP, &format!("{RTP} aba136270b679134ce9b"));
     check(Kind::Rtcp, &policy, &master_3711(), RTCP, &format!("{RTCP} 00000001 fe88c7fdfd37ebce615d"));
 }
@@ -110,11 +101,7 @@ fn libsrtp_and_rtpengine_packets_aes_192_and_256() {
         (
             Kind::Rtp,
             p192,
-            master(
-                p192,
-                "73edc66c4fa15776fb57f9505c17136550ffda71f3e8e5f1",
-                "c8522f3acd4ce86d5add78edbb11",
-            ),
+            master(p192, "73edc66c4fa15776fb57f9505c17136550ffda71f3e8e5f1", "c8522f3acd4ce86d5add78edbb11"),
             "800f0000decafbad00000000 abababababababababababababababab",
             "800f0000decafbad00000000 d98865552f2762c3ef37f837acfdb712 2d6bc4dc84c76f74aea5",
         ),
@@ -174,9 +161,7 @@ fn seal_7714(key_len: u8, kind: Kind, plain: &[u8], index: u64, encrypted: bool)
             let header = RtpHeader::read(plain).unwrap();
             (Shape::rtp(&policy, 0, header.len, plain.len()), header.ssrc)
         }
-        Kind::Rtcp => {
-            (Shape::rtcp(&policy, 0, plain.len()), u32::from_be_bytes(plain[4..8].try_into().unwrap()))
-        }
+        Kind::Rtcp => (Shape::rtcp(&policy, 0, plain.len()), u32::from_be_bytes(plain[4..8].try_into().unwrap())),
     };
     let name = PacketName { kind, ssrc, index, encrypted };
     let mut packet = plain.to_vec();
@@ -197,9 +182,8 @@ fn seal_7714(key_len: u8, kind: Kind, plain: &[u8], index: u64, encrypted: bool)
 /// RFC 7714 §16: "Gallia est omnis divisa in partes tres", encrypted and authenticated only.
 #[test]
 fn rfc_7714_16_srtp() {
-    let plain = hex(
-        "8040f17b8041f8d35501a0b2 47616c6c696120657374206f6d6e69732064697669736120696e207061727465732074726573",
-    );
+    let plain =
+        hex("8040f17b8041f8d35501a0b2 47616c6c696120657374206f6d6e69732064697669736120696e207061727465732074726573");
     let index = 0xf17b;
     let table = [
         (

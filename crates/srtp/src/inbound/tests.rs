@@ -378,10 +378,7 @@ fn several_keys_are_told_apart_by_their_identifier() {
         assert_eq!(open_rtp(&mut inbound, sealed_rtp(&policy, &keys[1], SSRC, 2)), Ok(2));
         assert_eq!(open_rtcp(&mut inbound, sealed_rtcp(&policy, &keys[1], SSRC, 1)), Ok(1));
         let stranger = master_of(profile, 3).with_mki(&[0, 3]).unwrap();
-        assert_eq!(
-            open_rtp(&mut inbound, sealed_rtp(&policy, &stranger, SSRC, 3)),
-            Err(Rejection::UnknownMki)
-        );
+        assert_eq!(open_rtp(&mut inbound, sealed_rtp(&policy, &stranger, SSRC, 3)), Err(Rejection::UnknownMki));
         let usage: Vec<u64> = inbound.key_usage().map(|usage| usage.rtp_packets).collect();
         assert_eq!(usage, [1, 1]);
         assert_eq!(open_rtp(&mut inbound, sealed_rtp(&policy, &keys[0], SSRC, 1)), Err(Rejection::Replayed));

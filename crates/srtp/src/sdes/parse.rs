@@ -145,7 +145,12 @@ fn parameters<'a>(
                 return Err(CryptoError::UnsupportedParameter(shown(name)));
             }
             (
-                "KDR" | "WSH" | "UNENCRYPTED_SRTP" | "UNENCRYPTED_SRTCP" | "UNAUTHENTICATED_SRTP" | "FEC_ORDER"
+                "KDR"
+                | "WSH"
+                | "UNENCRYPTED_SRTP"
+                | "UNENCRYPTED_SRTCP"
+                | "UNAUTHENTICATED_SRTP"
+                | "FEC_ORDER"
                 | "FEC_KEY",
                 _,
             ) => return Err(invalid()),

@@ -52,10 +52,7 @@ fn lines_from_the_field() {
         let line = parsed(&format!("{tag} AES_CM_256_HMAC_SHA1_80 inline:{}", key_256.trim_end_matches('=')));
         assert_eq!((line.tag, line.profile), (tag, Profile::AesCm256HmacSha1_80));
     }
-    assert_eq!(
-        refused("3 AEAD_AES_256_GCM_8 inline:AAAA"),
-        CryptoError::UnknownSuite("AEAD_AES_256_GCM_8".into())
-    );
+    assert_eq!(refused("3 AEAD_AES_256_GCM_8 inline:AAAA"), CryptoError::UnknownSuite("AEAD_AES_256_GCM_8".into()));
 }
 
 #[test]
