@@ -42,7 +42,7 @@ impl SocketName {
                 libc::AF_INET
             }
             SocketAddr::V6(address) => {
-                bytes[V6_FLOW].copy_from_slice(&address.flowinfo().to_be_bytes());
+                bytes[V6_FLOW].copy_from_slice(&address.flowinfo().to_ne_bytes());
                 bytes[V6_ADDRESS].copy_from_slice(&address.ip().octets());
                 bytes[V6_SCOPE].copy_from_slice(&address.scope_id().to_ne_bytes());
                 libc::AF_INET6
@@ -88,6 +88,8 @@ mod tests {
             assert_eq!(socket2_bytes(&theirs), &name.bytes[..name.len() as usize], "{text}");
             assert_eq!(name.decode(), address);
         }
+        let labelled: SocketAddr = SocketAddrV6::new(Ipv6Addr::LOCALHOST, 1, 0x12345, 0).into();
+        assert_eq!(socket2_bytes(&socket2::SockAddr::from(labelled)), SocketName::encode(labelled).bytes);
     }
 
     #[expect(unsafe_code, reason = "socket2 lends its bytes only as a pointer")]

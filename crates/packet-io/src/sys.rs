@@ -408,4 +408,40 @@ mod tests {
         // SAFETY: arithmetic only.
         assert_eq!(header.cmsg_len as u32, unsafe { libc::CMSG_LEN(2) });
     }
+
+    #[test]
+    fn a_kernel_without_precise_waits_waits_at_least_as_long() {
+        let mut epoll = Epoll { precise: false, ..Epoll::new().unwrap() };
+        let mut events = Events::with_capacity(4);
+        let start = std::time::Instant::now();
+        epoll.wait(&mut events, Some(Duration::from_micros(1500))).unwrap();
+        assert!(start.elapsed() >= Duration::from_micros(1500));
+        let counter = EventCounter::new().unwrap();
+        epoll.add(counter.descriptor(), 9).unwrap();
+        counter.raise();
+        epoll.wait(&mut events, None).unwrap();
+        assert_eq!((events.len(), events.token(0)), (1, Some(9)));
+        assert!(events.take(9) && events.len() == 0);
+        counter.reset();
+        epoll.wait(&mut events, Some(Duration::ZERO)).unwrap();
+        assert_eq!(events.len(), 0);
+    }
+
+    #[test]
+    fn a_pinned_thread_may_run_on_its_processor_only() {
+        std::thread::spawn(|| {
+            let last = *allowed_cpus().unwrap().last().unwrap();
+            pin_to_cpu(last).unwrap();
+            assert_eq!(allowed_cpus().unwrap(), [last]);
+            assert!(pin_to_cpu(usize::MAX).is_err());
+        })
+        .join()
+        .unwrap();
+    }
+
+    #[test]
+    fn the_descriptor_limit_is_raised_to_what_is_allowed() {
+        let raised = raise_descriptor_limit().unwrap();
+        assert_eq!(raise_descriptor_limit().unwrap(), raised);
+    }
 }

@@ -45,6 +45,8 @@ pub struct WorkerCounters {
     pub handshakes_failed: [u64; TransportFailure::ALL.len()],
     /// Times that a handshake thread had no room and datagrams had to wait in the shard.
     pub handshake_stalls: u64,
+    /// News of transports that the session did not take in time.
+    pub notices_dropped: u64,
 }
 
 impl WorkerCounters {
@@ -107,6 +109,7 @@ impl WorkerCounters {
             handshakes_keyed,
             handshakes_failed,
             handshake_stalls,
+            notices_dropped,
         } = self;
         for count in [
             received,
@@ -123,6 +126,7 @@ impl WorkerCounters {
             handshakes_started,
             handshakes_keyed,
             handshake_stalls,
+            notices_dropped,
         ] {
             visit(count);
         }

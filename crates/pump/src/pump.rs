@@ -66,7 +66,7 @@ impl PumpConfig {
             identity,
             mtu: 1200,
             command_queue: 4096,
-            notice_queue: 65_536,
+            notice_queue: 8192,
             notify: Arc::new(|| {}),
         }
     }

@@ -23,6 +23,10 @@ const COMMANDS_PER_TURN: usize = 64;
 /// Messages of handshake threads dealt with before packets have their turn again.
 const OUTPUTS_PER_TURN: usize = 256;
 
+/// Events that wait for a session that does not listen. Beyond it, news of transports are dropped: a peer can cause
+/// them without end, while answers come from commands, which are not taken meanwhile.
+const BACKLOG_LIMIT: usize = 16_384;
+
 /// When to try again what found a queue full.
 const RETRY: Duration = Duration::from_millis(5);
 
@@ -246,6 +250,10 @@ impl Worker {
     }
 
     fn tell(&mut self, event: Event) {
+        if self.backlog.len() >= BACKLOG_LIMIT && matches!(event, Event::Transport { .. }) {
+            self.counters.notices_dropped += 1;
+            return;
+        }
         self.backlog.push_back(event);
         self.tell_backlog();
     }
