@@ -296,7 +296,7 @@ impl Messages {
         Ok(received)
     }
 
-    /// Forgets what [`Messages::add`] has put in.
+    /// Begins a new set of messages to send.
     pub(crate) fn start(&mut self) -> Outgoing<'_> {
         Outgoing { messages: self, pieces: 0, headers: 0 }
     }
