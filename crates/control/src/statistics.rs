@@ -48,6 +48,11 @@ impl VerdictCounts {
         Verdict::ALL.iter().map(|&verdict| (verdict, self.of(verdict)))
     }
 
+    /// The counts in the order of [`Verdict::ALL`], for those who copy them elsewhere and back.
+    pub fn as_mut_slice(&mut self) -> &mut [u64] {
+        &mut self.0
+    }
+
     /// Packets that were not accepted.
     pub fn dropped(&self) -> u64 {
         self.iter().filter(|(verdict, _)| !verdict.is_accepted()).map(|(_, count)| count).sum()
