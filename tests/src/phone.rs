@@ -13,6 +13,9 @@ use webrtc_srtp::protection_profile::ProtectionProfile;
 use crate::tally::Tally;
 use crate::tone::{PACKET_SAMPLES, Tone};
 
+/// The SSRC of every phone.
+pub const SSRC: u32 = 0x7068_6f6e;
+
 /// A crypto suite that the phone speaks.
 #[derive(Clone, Copy)]
 pub struct Suite {
@@ -166,7 +169,7 @@ impl Line {
         packet.extend_from_slice(&[0x80, 0]);
         packet.extend_from_slice(&sequence_number.to_be_bytes());
         packet.extend_from_slice(&(u32::from(sequence_number) * PACKET_SAMPLES as u32).to_be_bytes());
-        packet.extend_from_slice(&0x7068_6f6eu32.to_be_bytes());
+        packet.extend_from_slice(&SSRC.to_be_bytes());
         packet.extend_from_slice(payload);
         let protected = self.outbound.encrypt_rtp(&packet)?;
         self.sent.sent(sequence_number, payload);

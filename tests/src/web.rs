@@ -13,6 +13,7 @@ use str0m::net::{Protocol, Receive};
 use str0m::rtp::RtpWrite;
 use str0m::{Candidate, Event, Input, Output, Rtc, RtcConfig};
 
+use crate::phone;
 use crate::tally::Tally;
 use crate::tone::{PACKET_SAMPLES, Tone};
 
@@ -30,8 +31,7 @@ impl WebEndpoint {
     /// An endpoint at a free port of this address.
     pub fn new(address: &str) -> anyhow::Result<Self> {
         let socket = UdpSocket::bind((address, 0))?;
-        let mut rtc =
-            RtcConfig::new().set_rtp_mode(true).clear_codecs().enable_pcmu(true).build(Instant::now());
+        let mut rtc = RtcConfig::new().set_rtp_mode(true).clear_codecs().enable_pcmu(true).build(Instant::now());
         rtc.add_local_candidate(Candidate::host(socket.local_addr()?, "udp")?);
         Ok(Self { socket, rtc, mid: None })
     }
@@ -52,7 +52,12 @@ impl WebEndpoint {
 
     /// Its answer to this offer.
     pub fn answer(&mut self, offer: &str) -> anyhow::Result<String> {
-        let answer = self.rtc.sdp_api().accept_offer(SdpOffer::from_sdp_string(offer)?)?;
+        // str0m wants a group even for one section; browsers do not.
+        let offer = match offer.contains("a=group:") {
+            true => offer.to_owned(),
+            false => offer.replacen("m=", "a=group:BUNDLE 0\r\nm=", 1),
+        };
+        let answer = self.rtc.sdp_api().accept_offer(SdpOffer::from_sdp_string(&offer)?)?;
         Ok(answer.to_sdp_string())
     }
 
@@ -122,6 +127,9 @@ struct Session {
 
 impl Session {
     fn run(mut self, frequency: f64) -> anyhow::Result<()> {
+        if let Some(mid) = self.mid {
+            self.expect_phone(mid);
+        }
         let local = self.socket.local_addr()?;
         let mut tone = Tone::new(frequency);
         let mut next_packet = Instant::now();
@@ -155,6 +163,11 @@ impl Session {
         Ok(())
     }
 
+    /// A phone says nothing of its SSRC; where a browser would go by the payload type, str0m wants to know it.
+    fn expect_phone(&mut self, mid: Mid) {
+        self.rtc.direct_api().expect_stream_rx(phone::SSRC.into(), None, mid, None);
+    }
+
     fn send(&mut self, sequence_number: u64, payload: &[u8], now: Instant) -> anyhow::Result<()> {
         let mid = self.mid.context("sending before a section was agreed")?;
         let mut api = self.rtc.direct_api();
@@ -174,7 +187,10 @@ impl Session {
                     self.socket.send_to(&datagram.contents, datagram.destination)?;
                 }
                 Output::Event(Event::Connected) => self.flags.connected.store(true, Ordering::Relaxed),
-                Output::Event(Event::MediaAdded(media)) => self.mid = Some(media.mid),
+                Output::Event(Event::MediaAdded(media)) => {
+                    self.mid = Some(media.mid);
+                    self.expect_phone(media.mid);
+                }
                 Output::Event(Event::RtpPacket(packet)) => {
                     self.heard.arrived(packet.header.sequence_number, &packet.payload);
                 }

@@ -112,14 +112,17 @@ impl PeerSection {
         let line = media.line().unwrap_or(0);
         let profile: Option<MediaProfile> = media.protocol().name().parse().ok();
         let connection = effective.connection();
-        let zero_address = connection.as_ref().is_some_and(|connection| connection.is_unspecified());
+        let ice = read_ice(effective, line, warnings);
+        // With ICE it is no hold but what an offer says before there are candidates (RFC 8840 §4.1.1).
+        let zero_address = ice.is_none() && connection.as_ref().is_some_and(|connection| connection.is_unspecified());
+        let names_no_ip = connection.as_ref().is_some_and(|connection| connection.ip().is_none());
         let ipv6 = connection.as_ref().is_some_and(|connection| connection.addr_type.eq_ignore_ascii_case("IP6"));
         let rejected = media.port() == 0 && !media.has(name::BUNDLE_ONLY);
         if connection.is_none() && !rejected {
             return Err(Refusal::Incomplete(format!("line {line}: m= section without c= line")));
         }
         let signalled = connection.and_then(|connection| connection.ip()).filter(|ip| !ip.is_unspecified());
-        if signalled.is_none() && !zero_address && !rejected {
+        if names_no_ip && !rejected {
             warnings.push(format!("line {line}: c= names no IP address"));
         }
         let ip = signalled.map(|ip| reading.source.unwrap_or(ip));
@@ -145,7 +148,7 @@ impl PeerSection {
             fingerprints: read_fingerprints(effective, line, warnings),
             setup: effective.setup(),
             tls_id: effective.tls_id().map(str::to_owned),
-            ice: read_ice(effective, line, warnings),
+            ice,
             mid: media.find(name::MID).map(str::to_owned),
             mid_extension: mids.and_then(|extmap| u8::try_from(extmap.id).ok()),
             ssrcs: distinct_ssrcs(effective),

@@ -97,7 +97,8 @@ impl Session {
         INIT.call_once(|| assert_eq!(unsafe { srtp_init() }, 0));
         let (rtp, rtcp) = (crypto_policy(profile, false), crypto_policy(profile, true));
         let (mut key, mut mki_id) = (key_and_salt.to_vec(), mki.to_vec());
-        let mut master = MasterKey { key: key.as_mut_ptr(), mki_id: mki_id.as_mut_ptr(), mki_size: mki.len() as c_uint };
+        let mut master =
+            MasterKey { key: key.as_mut_ptr(), mki_id: mki_id.as_mut_ptr(), mki_size: mki.len() as c_uint };
         let mut masters = [&raw mut master];
         let has_mki = !mki.is_empty();
         let policy = Policy {

@@ -68,7 +68,7 @@ fn rtcp_packets(rng: &mut StdRng) -> Vec<Packet> {
 /// because a receiver takes the first packet of a source for the start of it.
 fn arrival_order(rng: &mut StdRng, count: usize) -> Vec<usize> {
     let mut order: Vec<usize> = (0..count).collect();
-    order[REORDER..].sort_by_key(|&position| position + rng.random_range(0..REORDER));
+    order[REORDER..].sort_by_cached_key(|&position| position + rng.random_range(0..REORDER));
     order
 }
 
@@ -149,7 +149,11 @@ fn libsrtp_makes_the_same_srtp_packets_and_opens_ours() {
         }
         let mut receiver = keys.libsrtp(libsrtp::Direction::Inbound);
         for position in arrival_order(&mut rng, packets.len()) {
-            assert_eq!(receiver.unprotect_rtp(&protected[position]), Ok(packets[position].bytes.clone()), "{profile:?}");
+            assert_eq!(
+                receiver.unprotect_rtp(&protected[position]),
+                Ok(packets[position].bytes.clone()),
+                "{profile:?}"
+            );
         }
     }
 }
