@@ -327,3 +327,106 @@ pub fn sdes_call() -> (Bench, [PortId; 2], Plan, Peer, Peer) {
     bench.apply(&plan);
     (bench, ports, plan, Peer::new(1, CM, 11, 12), Peer::new(2, GCM, 21, 22))
 }
+
+/// Credentials from one letter.
+pub fn credentials(name: &str) -> Credentials {
+    Credentials { ufrag: name.repeat(4), pwd: name.repeat(24) }
+}
+
+pub fn ice_plan(remote_lite: bool) -> IcePlan {
+    IcePlan { local: credentials("L"), remote: Some(credentials("R")), remote_lite, remote_candidates: Vec::new() }
+}
+
+/// A connectivity check towards `local`.
+pub fn check(local: &Credentials, nominate: bool, transaction: u8) -> Vec<u8> {
+    let request = ice::stun::BindingRequest {
+        transaction_id: ice::stun::TransactionId([transaction; 12]),
+        remote: local,
+        local_ufrag: &credentials("R").ufrag,
+        priority: 1,
+        role: Some(ice::stun::Role::Controlling(1)),
+        use_candidate: nominate,
+        software: None,
+    };
+    let mut buffer = vec![0; 256];
+    let len = request.encode(&mut buffer).expect("room");
+    buffer.truncate(len);
+    buffer
+}
+
+/// The far end of a DTLS leg.
+pub struct DtlsPeer {
+    pub address: SocketAddr,
+    pub endpoint: dtls::Endpoint,
+    pub keyed: Option<Box<dtls::Keyed>>,
+}
+
+impl DtlsPeer {
+    pub fn new(bench: &Bench, host: u8, role: DtlsRole, ours: &dtls::Identity, relay: &dtls::Identity) -> Self {
+        let config = dtls::EndpointConfig {
+            role,
+            fingerprints: vec![relay.fingerprint(HashAlgorithm::Sha256)],
+            profiles: vec![GCM, CM],
+            mtu: 1200,
+            deadline: Duration::from_secs(20),
+        };
+        let endpoint = dtls::Endpoint::new(bench.now, ours, config).expect("an endpoint");
+        Self { address: address(host), endpoint, keyed: None }
+    }
+
+    pub fn relay() -> SocketAddr {
+        SocketAddr::from(([192, 0, 2, 200], 10_000))
+    }
+
+    /// Begins as client.
+    pub fn start(&mut self, bench: &Bench) {
+        self.endpoint.start(bench.now, Self::relay());
+    }
+
+    /// Carries flights to and fro until both sides are silent. `sent` is what the shard has sent so far.
+    pub fn converse(&mut self, bench: &mut Bench, port: PortId, sent: Vec<Sent>) {
+        let mut sent = sent;
+        loop {
+            for datagram in sent.drain(..).filter(|sent| sent.remote == self.address) {
+                if ::rtp::classify(&datagram.bytes) == ::rtp::Class::Dtls {
+                    assert_eq!(datagram.port, port);
+                    let standing = dtls::Standing::Signalled;
+                    self.endpoint.handle_datagram(bench.now, Self::relay(), standing, &datagram.bytes);
+                }
+            }
+            while let Some(event) = self.endpoint.poll_event() {
+                if let dtls::EndpointEvent::Keyed(keyed) = event {
+                    self.keyed = Some(keyed);
+                }
+            }
+            let flights: Vec<Arrival> = std::iter::from_fn(|| self.endpoint.poll_transmit())
+                .map(|transmit| (port, self.address, transmit.bytes))
+                .collect();
+            if flights.is_empty() {
+                return;
+            }
+            sent = bench.deliver(&flights);
+        }
+    }
+
+    /// The peer that the handshake has keyed.
+    pub fn peer(&self) -> Peer {
+        let keyed = self.keyed.as_ref().expect("the handshake is complete");
+        let policy = Policy::new(keyed.profile);
+        Peer {
+            address: self.address,
+            inbound: Inbound::new(policy.clone(), std::slice::from_ref(&keyed.inbound)).expect("key"),
+            outbound: Outbound::new(policy, &keyed.outbound).expect("key"),
+        }
+    }
+}
+
+pub fn dtls_plan(generation: u32, role: Option<DtlsRole>, peer: &dtls::Identity) -> Keying {
+    Keying::Dtls(Box::new(DtlsPlan {
+        generation,
+        role,
+        fingerprints: vec![peer.fingerprint(HashAlgorithm::Sha256)],
+        profiles: vec![GCM, CM],
+        deadline: Duration::from_secs(20),
+    }))
+}
