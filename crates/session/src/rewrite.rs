@@ -315,7 +315,7 @@ fn candidates(live: &Live) -> Vec<Candidate> {
     [Some(rtp), rtcp].into_iter().flatten().collect()
 }
 
-/// `a=rtpmap` of static payload types is added where it is missing, before the others.
+/// `a=rtpmap` of static payload types is added where it is missing.
 fn add_static_rtpmaps(section: &mut MediaSection) {
     let known: Vec<u8> = section.all::<sdp::Rtpmap>().map(|map| map.payload_type).collect();
     let missing: Vec<(u8, &str)> = section

@@ -218,7 +218,8 @@ fn answered_profile(
         return Ok(profile);
     }
     let accepts = options.transport_protocol == Some(TransportProtocol::Accept);
-    if profile.is_secure() != offered.is_secure() && !(accepts && !profile.is_secure()) {
+    let accepted_plain = accepts && !profile.is_secure();
+    if profile.is_secure() != offered.is_secure() && !accepted_plain {
         return Err(mismatch());
     }
     desk.warn(format!("line {line}: {profile} answers {offered}"));

@@ -38,7 +38,8 @@ pub(crate) fn wanted(section: &PeerSection, prefer_sdes: bool) -> Result<Wanted,
         return Ok(Wanted::Plain);
     }
     let has_dtls = !section.fingerprints.is_empty();
-    if profile.is_dtls() || (has_dtls && !(prefer_sdes && !section.crypto.is_empty())) {
+    let prefers_sdes = prefer_sdes && !section.crypto.is_empty();
+    if profile.is_dtls() || (has_dtls && !prefers_sdes) {
         if !has_dtls {
             return Err(format!("line {line}: {protocol} without a usable a=fingerprint"));
         }

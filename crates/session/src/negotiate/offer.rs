@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::keying::{self, Wanted};
 use super::{Desk, Work, WorkKind, check_supported, latching, public_address};
-use crate::leg::{AgreedKeying, Dialog, Exchange, Leg, MuxOffer, Negotiated, Proposal, ProposedKeying, Section};
+use crate::leg::{Agreed, AgreedKeying, Dialog, Exchange, Leg, MuxOffer, Negotiated, Proposal, ProposedKeying, Section};
 use crate::peer::{PeerDescription, PeerSection};
 use crate::{
     AddressFamily, DtlsOption, IceOption, LedgerNote, MediaProfile, Negotiation, Options, Refusal, TransportProtocol,
@@ -375,12 +375,13 @@ fn profile_for(section: &Section, offered: MediaProfile, options: &Options) -> M
 /// RTP/SAVP and RTP/SAVPF are keyed by SDES where it is not off.
 fn keying_for(profile: MediaProfile, section: &Section, options: &Options) -> Result<Wanted, Refusal> {
     let dtls_off = options.dtls == Some(DtlsOption::Off);
-    let was_dtls = section.agreed.as_ref().is_some_and(|agreed| matches!(agreed.keying, AgreedKeying::Dtls { .. }));
+    let was_dtls = |agreed: &Agreed| matches!(agreed.keying, AgreedKeying::Dtls { .. });
+    let stays_dtls = !dtls_off && section.agreed.as_ref().is_some_and(was_dtls);
     match profile {
         _ if !profile.is_secure() => Ok(Wanted::Plain),
         _ if profile.is_dtls() && dtls_off => Err(Refusal::Unsupported(format!("DTLS=off with {profile}"))),
         _ if profile.is_dtls() => Ok(Wanted::Dtls),
-        _ if !options.sdes.off && !(was_dtls && !dtls_off) => Ok(Wanted::Sdes),
+        _ if !options.sdes.off && !stays_dtls => Ok(Wanted::Sdes),
         _ if !dtls_off => Ok(Wanted::Dtls),
         _ => Err(Refusal::Unsupported(format!("SDES=off and DTLS=off with {profile}"))),
     }

@@ -1,0 +1,11 @@
+//! The session against a tiny pump: before-text, after-text and plans.
+
+mod branches;
+mod bundle;
+mod errors;
+mod life;
+mod options;
+mod pairings;
+mod properties;
+mod reoffers;
+mod support;
