@@ -12,6 +12,8 @@ const PACKETS_TO_LOCK: u8 = 3;
 const CANDIDATES: usize = 16;
 /// Steps between sequence numbers of consecutive packets that still look like one stream.
 const PLAUSIBLE_STEP: u16 = 100;
+/// For this long after signalling has moved the peer, packets from where it was are taken for late ones.
+const MOVE: Duration = Duration::from_secs(2);
 /// While the expected address was heard this recently, no other one may lock.
 const PREFERENCE: Duration = Duration::from_millis(500);
 
@@ -22,6 +24,8 @@ pub(crate) struct Latch {
     generation: u32,
     learned: Option<SocketAddr>,
     locked: bool,
+    /// Where the peer was before signalling moved it, and when that was.
+    left: Option<(SocketAddr, Instant)>,
     expected_heard: Option<Instant>,
     candidates: ArrayVec<Candidate, CANDIDATES>,
 }
@@ -54,6 +58,7 @@ impl Latch {
             generation,
             learned: None,
             locked: false,
+            left: None,
             expected_heard: None,
             candidates: ArrayVec::new(),
         }
@@ -61,10 +66,11 @@ impl Latch {
 
     /// Takes what a plan says. A changed address forgets what was learnt; a new generation alone opens the latch but
     /// goes on sending to the learnt address until another one has proved itself.
-    pub(crate) fn update(&mut self, mode: Latching, signalled: Option<SocketAddr>, generation: u32) {
+    pub(crate) fn update(&mut self, now: Instant, mode: Latching, signalled: Option<SocketAddr>, generation: u32) {
         self.mode = mode;
         let moved = self.signalled != signalled;
         if moved {
+            self.left = self.target().filter(|_| signalled.is_some()).map(|target| (target, now));
             self.signalled = signalled;
             self.learned = None;
         }
@@ -92,8 +98,9 @@ impl Latch {
 
     /// A packet from `source` has authenticated; `newest`: it is the newest of its stream, so that a delayed copy sent
     /// from elsewhere moves nothing. Returns true when media goes to another address from here on.
-    pub(crate) fn authenticated(&mut self, source: SocketAddr, newest: bool) -> bool {
-        if self.mode != Latching::Authenticated || !newest || self.learned == Some(source) {
+    pub(crate) fn authenticated(&mut self, now: Instant, source: SocketAddr, newest: bool) -> bool {
+        if self.mode != Latching::Authenticated || !newest || self.learned == Some(source) || self.has_left(now, source)
+        {
             return false;
         }
         let before = self.target();
@@ -120,6 +127,9 @@ impl Latch {
         if self.locked {
             return if self.learned == Some(source) { Standing::Peer } else { Standing::Stranger };
         }
+        if self.has_left(now, source) {
+            return Standing::Stranger;
+        }
         let expected = self.signalled == Some(source) || self.learned == Some(source);
         if expected {
             self.expected_heard = Some(now);
@@ -136,6 +146,11 @@ impl Latch {
             return if expected { Standing::Peer } else { Standing::Locked };
         }
         if expected { Standing::Peer } else { Standing::Candidate }
+    }
+
+    fn has_left(&self, now: Instant, source: SocketAddr) -> bool {
+        let Some((left, at)) = self.left else { return false };
+        left == source && self.signalled != Some(source) && now.saturating_duration_since(at) < MOVE
     }
 
     /// Consistent packets of `source` so far, this one included.
@@ -229,28 +244,29 @@ mod tests {
         let mut latch = Latch::new(Latching::Authenticated, Some(address(1)), 0);
         (100..102).for_each(|sequence| assert_eq!(plain(&mut latch, now, 2, 7, sequence), Standing::Candidate));
         assert_eq!(plain(&mut latch, now, 2, 7, 102), Standing::Locked);
-        latch.update(Latching::Authenticated, Some(address(1)), 0);
+        latch.update(now, Latching::Authenticated, Some(address(1)), 0);
         assert_eq!(plain(&mut latch, now, 3, 7, 1), Standing::Stranger);
-        latch.update(Latching::Authenticated, Some(address(1)), 1);
+        latch.update(now, Latching::Authenticated, Some(address(1)), 1);
         assert_eq!(latch.target(), Some(address(2)), "goes on until another address has proved itself");
         (1..3).for_each(|sequence| assert_eq!(plain(&mut latch, now, 3, 7, sequence), Standing::Candidate));
         assert_eq!(plain(&mut latch, now, 3, 7, 3), Standing::Locked);
-        latch.update(Latching::Authenticated, Some(address(9)), 1);
+        latch.update(now, Latching::Authenticated, Some(address(9)), 1);
         assert_eq!(latch.target(), Some(address(9)));
-        latch.update(Latching::Authenticated, None, 1);
+        latch.update(now, Latching::Authenticated, None, 1);
         assert_eq!(latch.target(), None);
     }
 
     #[test]
     fn a_secure_leg_follows_the_newest_authenticated_packet_unless_told_not_to() {
+        let now = start();
         let mut latch = Latch::new(Latching::Authenticated, Some(address(1)), 0);
-        assert!(!latch.authenticated(address(1), true));
-        assert!(!latch.authenticated(address(2), false));
-        assert!(latch.authenticated(address(2), true));
+        assert!(!latch.authenticated(now, address(1), true));
+        assert!(!latch.authenticated(now, address(2), false));
+        assert!(latch.authenticated(now, address(2), true));
         assert_eq!(latch.target(), Some(address(2)));
         for mode in [Latching::Off, Latching::Strict] {
-            latch.update(mode, Some(address(1)), 0);
-            assert!(!latch.authenticated(address(3), true));
+            latch.update(now, mode, Some(address(1)), 0);
+            assert!(!latch.authenticated(now, address(3), true));
             assert_eq!(latch.target(), Some(address(1)));
             assert_eq!(latch.admits(address(3)), mode == Latching::Off);
         }

@@ -38,7 +38,7 @@ impl Path {
                     agent.set_remote(now, new.remote.clone(), new.remote_lite, plan.remote);
                 }
             }
-            (Self::Latch(latch), None, None) => latch.update(plan.latching, plan.remote, plan.latch_generation),
+            (Self::Latch(latch), None, None) => latch.update(now, plan.latching, plan.remote, plan.latch_generation),
             (path, _, _) => *path = Self::new(plan),
         }
     }
@@ -70,7 +70,7 @@ impl Path {
                 }
                 false
             }
-            Self::Latch(latch) => latch.authenticated(source, newest && leads),
+            Self::Latch(latch) => latch.authenticated(now, source, newest && leads),
         }
     }
 

@@ -187,8 +187,9 @@ impl Clock {
             if elapsed >= MEASURED_OVER {
                 let units = u128::from(packet.timestamp().wrapping_sub(timestamp));
                 let measured = units * 1_000_000 / elapsed.as_micros().max(1);
-                let near = |rate: &&u32| measured.abs_diff(u128::from(**rate)) * 10 < u128::from(**rate);
-                self.rate = RATES.iter().find(near).copied().unwrap_or(0);
+                let distance = |rate: u32| measured.abs_diff(u128::from(rate));
+                let nearest = RATES.into_iter().min_by_key(|&rate| distance(rate));
+                self.rate = nearest.filter(|&rate| distance(rate) * 20 < u128::from(rate)).unwrap_or(0);
                 self.first = None;
             }
         }

@@ -2,6 +2,8 @@
 
 mod bench;
 
+use std::time::Duration;
+
 use bench::*;
 use control::{Component, Keying, Latching, Plan, TransportEvent, Verdict};
 use datagram::PortId;
@@ -27,7 +29,7 @@ fn a_secure_leg_follows_authenticated_packets_only() {
     assert_eq!(bench.deliver(&[arrival])[0].remote, address(1), "signalled");
     alice.address = address(40);
     let arrival = alice.arrival(ports[0], 5, 0, 0);
-    bench.deliver(&[arrival.clone()]);
+    bench.deliver(std::slice::from_ref(&arrival));
     assert_eq!(bench.take_events(), [(1, TransportEvent::Latched { remote: address(40) })]);
     let reply = bob.arrival(ports[1], 7, 1, 0);
     assert_eq!(bench.deliver(&[reply])[0].remote, address(40));
@@ -114,4 +116,35 @@ fn a_leg_without_address_is_sent_nothing() {
     let reply = bob.arrival(ports[1], 7, 0, 0);
     assert!(bench.deliver(&[reply]).is_empty());
     assert_eq!(bench.verdict(2, Verdict::EgressNotReady), 1);
+}
+
+#[test]
+fn packets_still_on_their_way_from_the_old_address_do_not_take_a_moved_leg_back() {
+    let (mut bench, ports, mut plan, mut alice, mut bob) = sdes_call();
+    let arrival = alice.arrival(ports[0], 5, 0, 0);
+    bench.deliver(&[arrival]);
+    plan.transports[0].remote = Some(address(20));
+    bench.apply(&plan);
+    let late = alice.arrival(ports[0], 5, 1, 0);
+    assert_eq!(bob.sequences(&bench.deliver(&[late])), [1], "it is heard all the same");
+    assert_eq!(bench.statistics(1).remote, Some(address(20)));
+    // Should the signalled address be wrong, the peer is found where its packets come from.
+    bench.pass(Duration::from_secs(3));
+    let arrival = alice.arrival(ports[0], 5, 2, 0);
+    bench.deliver(&[arrival]);
+    assert_eq!(bench.statistics(1).remote, Some(address(1)));
+}
+
+#[test]
+fn a_plain_leg_that_moves_is_not_taken_back_either() {
+    let (mut bench, ports, mut plan, mut bob) = call();
+    let old: Vec<_> = (0..10).map(|sequence| (ports[0], address(1), rtp(5, sequence))).collect();
+    bench.deliver(&old);
+    plan.transports[0].remote = Some(address(20));
+    bench.apply(&plan);
+    let late: Vec<_> = (10..20).map(|sequence| (ports[0], address(1), rtp(5, sequence))).collect();
+    assert!(bench.deliver(&late).is_empty());
+    assert_eq!(bench.statistics(1).remote, Some(address(20)));
+    let new: Vec<_> = (0..10).map(|sequence| (ports[0], address(20), rtp(6, sequence))).collect();
+    assert_eq!(bob.sequences(&bench.deliver(&new)), (1..10).collect::<Vec<_>>());
 }

@@ -32,7 +32,7 @@ fn the_same_plan_twice_changes_nothing() {
     bench.take_events();
     let before = bench.shard.statistics(bench.now, CALL);
     let recorded = alice.arrival(ports[0], 5, 10, 0);
-    assert_eq!(bench.deliver(&[recorded.clone()]).len(), 1);
+    assert_eq!(bench.deliver(std::slice::from_ref(&recorded)).len(), 1);
     for _ in 0..3 {
         assert!(bench.apply(&plan).is_empty());
     }
@@ -57,7 +57,7 @@ fn a_held_flow_authenticates_counts_and_drops_and_its_rtcp_passes() {
     held.flows[0].forward_media = false;
     bench.apply(&held);
     let arrival = alice.arrival(ports[0], 5, 10, 0);
-    assert!(bench.deliver(&[arrival.clone()]).is_empty());
+    assert!(bench.deliver(std::slice::from_ref(&arrival)).is_empty());
     assert!(bench.deliver(&[arrival]).is_empty());
     assert_eq!((bench.verdict(1, Verdict::Held), bench.verdict(1, Verdict::Replayed)), (1, 1));
     assert_eq!(bench.statistics(1).rtp_in.packets, 11);
@@ -114,7 +114,7 @@ fn keys_that_go_and_come_back_repeat_no_index_and_forget_no_packet() {
     let (mut bench, ports, plan, mut alice, mut bob) = sdes_call();
     both_ways(&mut bench, ports, &mut alice, &mut bob, 0..10);
     let recorded = alice.arrival(ports[0], 5, 10, 0);
-    assert_eq!(bob.sequences(&bench.deliver(&[recorded.clone()])), [10]);
+    assert_eq!(bob.sequences(&bench.deliver(std::slice::from_ref(&recorded))), [10]);
     for between in [Keying::Pending, Keying::Plain] {
         let mut without = plan.clone();
         without.transports[0].keying = between.clone();
@@ -122,7 +122,7 @@ fn keys_that_go_and_come_back_repeat_no_index_and_forget_no_packet() {
         bench.apply(&without);
         bench.apply(&plan);
         let replayed = bench.verdict(1, Verdict::Replayed);
-        assert!(bench.deliver(&[recorded.clone()]).is_empty());
+        assert!(bench.deliver(std::slice::from_ref(&recorded)).is_empty());
         assert_eq!(bench.verdict(1, Verdict::Replayed), replayed + 1);
     }
     // Bob's window is as it was: the next index is the only one that he can get.

@@ -230,6 +230,26 @@ fn another_source_with_the_same_ssrc_goes_on_where_the_first_stopped() {
 }
 
 #[test]
+fn a_plain_source_that_begins_anew_goes_on_forward() {
+    let mut bench = Bench::new();
+    let ports = [bench.open(1), bench.open(2)];
+    bench.apply(&plan(
+        vec![transport(1, Some(address(1)), control::Keying::Plain), transport(2, Some(address(2)), sdes(CM, 21, 22))],
+        vec![flow(1, 1, 2), flow(2, 2, 1)],
+    ));
+    let mut bob = Peer::new(2, CM, 21, 22);
+    let phone = |sequence| (ports[0], address(1), rtp(SSRC, sequence));
+    let arrivals: Vec<_> = (40_000..40_100).map(phone).collect();
+    assert_eq!(bob.sequences(&bench.deliver(&arrivals)), (40_001..40_100).collect::<Vec<_>>());
+    let arrivals: Vec<_> = (100..200).map(phone).collect();
+    // The first packet of the new sequence is its probation.
+    assert_eq!(bob.sequences(&bench.deliver(&arrivals)), (40_100..40_199).collect::<Vec<_>>());
+    let report = bob.protect_rtcp(&receiver_report(7, SSRC, 40_198));
+    let sent = bench.deliver(&[(ports[1], bob.address, report)]);
+    assert_eq!(sent[0].bytes, receiver_report(7, SSRC, 199));
+}
+
+#[test]
 fn a_peer_that_begins_anew_under_new_keys_is_heard_again() {
     let (mut bench, ports, mut plan, mut alice, mut bob) = sdes_call();
     let arrivals: Vec<_> = (50_000..50_100).map(|sequence| alice.arrival(ports[0], SSRC, sequence, 0)).collect();

@@ -130,6 +130,8 @@ impl Shard {
             if let Some(remote) = target
                 && matches!(transport.path, Path::Ice(_))
                 && association.remote != Some(remote)
+                // A thread that does not keep up hears of the last path only; the next tick tries again.
+                && self.handshake.len() < 2 * self.config.handshake_queue
             {
                 association.remote = Some(remote);
                 self.handshake.push_back(Input::Retarget { handle: association.handle, remote });

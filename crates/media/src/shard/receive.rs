@@ -208,7 +208,8 @@ impl Shard {
     ) -> Standing {
         let Some(transport) = self.transports.get_mut(slot) else { return Standing::Stranger };
         let standing = match &mut transport.path {
-            Path::Ice(agent) if agent.accepts(source) => Standing::Peer,
+            // Between lite agents only the signalled candidate: no tag could prove another address.
+            Path::Ice(agent) if agent.is_validated(source) || agent.selected() == Some(source) => Standing::Peer,
             Path::Ice(_) => Standing::Stranger,
             Path::Latch(latch) => latch.observe(now, source, ssrc, sequence, may_lock),
         };
