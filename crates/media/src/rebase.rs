@@ -13,12 +13,11 @@ const LARGEST_LEAP: u64 = 1 << 14;
 /// Indices have 48 bits (RFC 3711 §3.3.1).
 const INDEX_LIMIT: i64 = 1 << 48;
 
-/// Who feeds a stream: a transport's serial number and its count of restarts of that SSRC. Another one is another
-/// sequence.
+/// Who feeds a stream: a transport's serial number and the run of sequence numbers there. Another one is another sequence.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Source {
     pub(crate) transport: u64,
-    pub(crate) epoch: u32,
+    pub(crate) epoch: (u32, u32),
 }
 
 /// Maps ingress indices to egress indices.
@@ -132,8 +131,8 @@ fn rollovers(index: u64) -> i64 {
 mod tests {
     use super::*;
 
-    const PHONE: Source = Source { transport: 1, epoch: 0 };
-    const OTHER: Source = Source { transport: 2, epoch: 0 };
+    const PHONE: Source = Source { transport: 1, epoch: (0, 0) };
+    const OTHER: Source = Source { transport: 2, epoch: (0, 0) };
 
     fn index(rollovers: u64, sequence: u64) -> u64 {
         rollovers << 16 | sequence

@@ -7,6 +7,9 @@ use rtp::{ExtendedIndex, RtpPacket, SequenceTracker};
 
 use crate::rebase::{Rebase, Source};
 
+/// A stream that was silent this long makes room for another one when there are too many.
+const SILENT: Duration = Duration::from_secs(30);
+
 /// SSRCs of one transport and direction that are kept.
 pub(crate) const MAX_STREAMS: usize = 64;
 
@@ -32,8 +35,8 @@ impl Last {
 pub(crate) struct StreamIn {
     ssrc: u32,
     pub(crate) tracker: SequenceTracker,
-    /// Counts the times that the source began anew.
-    pub(crate) epoch: u32,
+    /// Names this run of sequence numbers: the stream's place in the order of creation, and how often it began anew.
+    epoch: (u32, u32),
     /// The route it was found to belong to.
     pub(crate) bound: Option<usize>,
     counters: Counters,
@@ -48,11 +51,12 @@ pub(crate) struct StreamsIn {
     streams: Vec<StreamIn>,
     /// Where the last look-up ended: packets of one stream come in rows.
     recent: usize,
+    created: u32,
 }
 
 impl StreamsIn {
-    /// The stream of `ssrc`, made with `tracker` where there was none. `None`: there are too many. Streams of a plain
-    /// leg that never became valid make room for others.
+    /// The stream of `ssrc`, made with `tracker` where there was none. `None`: there are too many. Streams
+    /// that never became valid and such as have fallen silent make room for others.
     pub(crate) fn of(
         &mut self,
         now: Instant,
@@ -105,19 +109,22 @@ impl StreamsIn {
         let stream = StreamIn {
             ssrc,
             tracker,
-            epoch: 0,
+            epoch: (self.created, 0),
             bound: None,
             counters: Counters::default(),
             last: Last::default(),
             clock: Clock::default(),
             heard: now,
         };
+        self.created = self.created.wrapping_add(1);
         if self.streams.len() < MAX_STREAMS {
             self.streams.push(stream);
             return Some(self.streams.len() - 1);
         }
-        let unproven = self.streams.iter().enumerate().filter(|(_, stream)| stream.counters.packets == 0);
-        let (position, _) = unproven.min_by_key(|(_, stream)| stream.heard)?;
+        let idle =
+            |stream: &StreamIn| stream.counters.packets == 0 || now.saturating_duration_since(stream.heard) >= SILENT;
+        let candidates = self.streams.iter().enumerate().filter(|(_, stream)| idle(stream));
+        let (position, _) = candidates.min_by_key(|(_, stream)| stream.heard)?;
         if let Some(place) = self.streams.get_mut(position) {
             *place = stream;
         }
@@ -135,9 +142,19 @@ impl StreamIn {
         self.tracker.update_timing(now, packet.timestamp(), rate);
     }
 
+    /// Names this run of sequence numbers.
+    pub(crate) fn epoch(&self) -> (u32, u32) {
+        self.epoch
+    }
+
+    /// Another run of sequence numbers begins.
+    pub(crate) fn restart(&mut self) {
+        self.epoch.1 = self.epoch.1.wrapping_add(1);
+    }
+
     /// The source begins anew: loss and jitter are counted afresh.
     pub(crate) fn begin_anew(&mut self) {
-        self.epoch = self.epoch.wrapping_add(1);
+        self.restart();
         self.tracker = SequenceTracker::trusted();
         self.clock = Clock::default();
     }

@@ -143,4 +143,45 @@ proptest! {
             prop_assert!((arrived..=arrived + waited).contains(&counted));
         }
     }
+
+    #[test]
+    fn a_batch_ends_as_its_packets_one_by_one(steps in prop::collection::vec(step(), 1..64)) {
+        let identity = dtls::Identity::generate().expect("an identity");
+        let mut results = Vec::new();
+        for one_by_one in [false, true] {
+            let mut bench = Bench::new();
+            let ports = [bench.open(1), bench.open(2)];
+            bench.apply(&wanted(0, 0, &identity));
+            let mut peer = Peer::new(1, CM, 11, 12);
+            let arrivals: Vec<Arrival> = steps
+                .iter()
+                .filter_map(|step| match step {
+                    Step::Phone { host: from, sequence, ssrc } => {
+                        Some((ports[1], host(*from), rtp((*ssrc).into(), *sequence)))
+                    }
+                    Step::Secure { host: from, sequence, ssrc, .. } => {
+                        // Small steps and repetitions, so that most of them fit and some are replays.
+                        let mut buffer = rtp((*ssrc).into(), sequence % 32);
+                        let len = buffer.len();
+                        buffer.resize(len + 16, 0);
+                        let repeated = (buffer[..len].to_vec(), len);
+                        let protected = peer.outbound.protect_rtp(&mut buffer, len, 0);
+                        let (bytes, len) = protected.map_or(repeated, |len| (buffer, len));
+                        Some((ports[0], host(*from), bytes[..len].to_vec()))
+                    }
+                    Step::Junk { port, host: from, bytes } => Some((ports[*port], host(*from), bytes.clone())),
+                    _ => None,
+                })
+                .collect();
+            let sent = if one_by_one {
+                arrivals.iter().flat_map(|arrival| bench.deliver(std::slice::from_ref(arrival))).collect()
+            } else {
+                bench.deliver(&arrivals)
+            };
+            // Where they go may differ: a batch leaves when all of it has been heard.
+            let sent: Vec<_> = sent.into_iter().map(|sent| (sent.port, sent.bytes)).collect();
+            results.push((sent, bench.statistics(1).verdicts, bench.statistics(2).verdicts));
+        }
+        prop_assert_eq!(&results[0], &results[1]);
+    }
 }

@@ -244,3 +244,22 @@ fn more_streams_than_the_bound_are_refused() {
     assert_eq!(bench.verdict(1, Verdict::TooManyStreams), 6);
     assert_eq!(bench.statistics(1).streams_in.len(), 64);
 }
+
+#[test]
+fn streams_that_fell_silent_make_room() {
+    let mut bench = Bench::new();
+    let ports = [bench.open(1), bench.open(2)];
+    bench.apply(&plan(
+        vec![transport(1, Some(address(1)), Keying::Plain), transport(2, Some(address(2)), Keying::Plain)],
+        vec![flow(1, 1, 2)],
+    ));
+    for round in 0..5 {
+        for ssrc in round * 64..(round + 1) * 64 {
+            let arrivals: Vec<_> = (0..3).map(|sequence| (ports[0], address(1), rtp(ssrc, sequence))).collect();
+            assert_eq!(bench.deliver(&arrivals).len(), 2);
+        }
+        bench.pass(Duration::from_secs(31));
+    }
+    assert_eq!(bench.statistics(1).streams_in.len(), 64);
+    assert_eq!(bench.verdict(1, Verdict::TooManyStreams), 0);
+}

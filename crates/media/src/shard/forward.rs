@@ -72,7 +72,7 @@ impl Shard {
     /// Every flow that the packet concerns gets it: the last one the packet itself, the others copies.
     fn route_rtcp(&mut self, slot: usize, datagram: &mut Datagram) -> Step {
         let Some(transport) = self.transports.get(slot) else { return Step::Done(Verdict::NoFlow) };
-        let source = Source { transport: transport.serial, epoch: 0 };
+        let source = Source { transport: transport.serial, epoch: (0, 0) };
         let (targets, otherwise) = self.rtcp_targets(slot, datagram.bytes());
         if targets.is_empty() {
             return Step::Done(otherwise);

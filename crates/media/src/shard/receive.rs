@@ -177,7 +177,7 @@ impl Shard {
         let index = match stream.tracker.update(sequence) {
             Arrival::Accepted { index } => index,
             Arrival::Restarted { index } => {
-                stream.epoch = stream.epoch.wrapping_add(1);
+                stream.restart();
                 index
             }
             Arrival::Probation | Arrival::Jumped => return Step::Done(Verdict::Probation),
@@ -287,7 +287,7 @@ impl Shard {
         transport.last_packet = Some(now);
         transport.rtp_in.count(datagram.len());
         self.counters.rtp_in.count(datagram.len());
-        let source = Source { transport: transport.serial, epoch: stream.epoch };
+        let source = Source { transport: transport.serial, epoch: stream.epoch() };
         let route = crate::route::select(&transport.routes, &packet, &mut stream.bound);
         if matches!(trust, Trust::Authentic { .. }) {
             self.follow_ice(now, slot);
