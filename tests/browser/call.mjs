@@ -15,7 +15,7 @@ import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { chromium } from "playwright-core";
 
-const [tone, hideAddresses] = [Number(process.argv[2] ?? 1000), process.argv[3] === "hide-addresses"];
+const tone = Number(process.argv[2] ?? 1000);
 const profile = mkdtempSync(join(tmpdir(), "sallyport-chromium-"));
 
 const browser = await chromium.launchPersistentContext(profile, {
@@ -32,7 +32,6 @@ const browser = await chromium.launchPersistentContext(profile, {
     "--use-fake-ui-for-media-stream",
     "--use-fake-device-for-media-stream",
     "--autoplay-policy=no-user-gesture-required",
-    ...(hideAddresses ? [] : ["--disable-features=WebRtcHideLocalIpsWithMdns"]),
   ],
 });
 const page = browser.pages()[0] ?? (await browser.newPage());

@@ -15,14 +15,12 @@ pub struct Chromium {
 }
 
 impl Chromium {
-    /// Starts the browser; its page sends a tone of this frequency in Hz. With `hide_addresses` its candidates are mDNS
-    /// names, as for a page without permissions.
-    pub fn start(frequency: u32, hide_addresses: bool) -> anyhow::Result<Self> {
+    /// Starts the browser; its page sends a tone of this frequency in Hz.
+    pub fn start(frequency: u32) -> anyhow::Result<Self> {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("browser");
         let mut driver = Command::new("timeout")
             .args(["--kill-after=5", "120", "node", "call.mjs"])
             .arg(frequency.to_string())
-            .args(hide_addresses.then_some("hide-addresses"))
             .current_dir(folder)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

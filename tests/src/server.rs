@@ -81,6 +81,14 @@ impl Server {
         values.map(|line| Ok(line.rsplit(' ').next().unwrap_or_default().parse::<f64>()?)).sum()
     }
 
+    /// What was dropped, by verdict, in one line.
+    pub fn dropped(&self) -> anyhow::Result<String> {
+        let page = self.page("/metrics")?;
+        let lines = page.lines().filter(|line| line.starts_with("sallyport_packets_dropped_total"));
+        let counts = lines.filter_map(|line| line.split_once("verdict=")).map(|(_, count)| count);
+        Ok(counts.filter(|count| !count.ends_with(" 0")).collect::<Vec<_>>().join(", "))
+    }
+
     /// Asks the server to end in order and returns its exit status.
     pub fn stop(mut self) -> anyhow::Result<std::process::ExitStatus> {
         nix::sys::signal::kill(

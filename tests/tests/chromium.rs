@@ -19,48 +19,41 @@ struct Scenario {
     browser: Chromium,
     phone: PhoneCall,
     heard: Tally,
-    browser_offer: String,
 }
 
 impl Scenario {
-    fn browser_calls(suite: &str, hide_addresses: bool) -> anyhow::Result<Self> {
+    fn browser_calls(suite: &str, edit: impl FnOnce(String) -> String) -> anyhow::Result<Self> {
         namespace::enter()?;
         let server = Server::start(&["--media", ADDRESS])?;
         let mut ng = server.ng_client()?;
-        let mut browser = Chromium::start(PAGE_TONE, hide_addresses)?;
+        let mut browser = Chromium::start(PAGE_TONE)?;
         let phone = Phone::new(ADDRESS, suite)?;
-        let offer = browser.offer()?;
+        let offer = edit(browser.offer()?);
         let towards = ng.describe("offer", keys(towards_phone(), "browser", ("page", None), &offer))?;
         let answer = phone.answer(&towards).with_context(|| format!("the offer was:\n{towards}"))?;
         let answer = ng.describe("answer", keys(towards_web(), "browser", ("page", Some("phone")), &answer))?;
         browser.accept(&answer).with_context(|| format!("the answer was:\n{answer}"))?;
-        Self::connect(server, browser, phone, &towards, offer)
+        Self::connect(server, browser, phone, &towards)
     }
 
     fn phone_calls(suite: &str) -> anyhow::Result<Self> {
         namespace::enter()?;
         let server = Server::start(&["--media", ADDRESS])?;
         let mut ng = server.ng_client()?;
-        let mut browser = Chromium::start(PAGE_TONE, false)?;
+        let mut browser = Chromium::start(PAGE_TONE)?;
         let phone = Phone::new(ADDRESS, suite)?;
         let offer = ng.describe("offer", keys(towards_web(), "phone", ("phone", None), &phone.offer()?))?;
         let answer = browser.answer(&offer).with_context(|| format!("the offer was:\n{offer}"))?;
         let towards = ng.describe("answer", keys(towards_phone(), "phone", ("phone", Some("page")), &answer))?;
-        Self::connect(server, browser, phone, &towards, answer)
+        Self::connect(server, browser, phone, &towards)
     }
 
-    fn connect(
-        server: Server,
-        mut browser: Chromium,
-        phone: Phone,
-        towards_phone: &str,
-        browser_offer: String,
-    ) -> anyhow::Result<Self> {
+    fn connect(server: Server, mut browser: Chromium, phone: Phone, towards_phone: &str) -> anyhow::Result<Self> {
         let (sent, heard) = (Tally::default(), Tally::hearing_strangers());
         let phone = phone.start(towards_phone, PHONE_TONE, sent, heard.clone())?;
         browser.wait_until_connected()?;
         phone.start_sending();
-        Ok(Self { server, browser, phone, heard, browser_offer })
+        Ok(Self { server, browser, phone, heard })
     }
 
     /// Both sides listen for three seconds; each must hear the other's tone. Returns the browser's statistics.
@@ -73,7 +66,8 @@ impl Scenario {
         assert_eq!(stats["packetsLost"], 0, "{stats}");
         // The first half second may still hold what was on the way before.
         let heard = &self.heard.heard()[before..];
-        assert!(heard.len() > 16_000, "the phone hears two seconds at least, not {} bytes", heard.len());
+        let dropped = self.server.dropped().unwrap();
+        assert!(heard.len() > 16_000, "the phone hears two seconds at least, not {} bytes: {dropped}", heard.len());
         let share = share_of(&heard[heard.len() - 8000..], f64::from(PAGE_TONE));
         assert!(share > 0.8, "the phone hears the page's tone, not {share}");
         stats
@@ -91,7 +85,7 @@ fn chromium_calls_a_phone_that_speaks_counter_mode() {
     if !namespace::is_permitted() {
         return;
     }
-    let mut call = Scenario::browser_calls("AES_CM_128_HMAC_SHA1_80", false).unwrap();
+    let mut call = Scenario::browser_calls("AES_CM_128_HMAC_SHA1_80", |offer| offer).unwrap();
     let stats = call.listen();
     assert_eq!(stats["dtlsState"], "connected");
     assert_eq!(stats["tlsVersion"], "FEFC", "DTLS 1.3 (RFC 9147 §5.3): {stats}");
@@ -114,8 +108,17 @@ fn a_browser_that_hides_its_addresses_hears_and_is_heard() {
     if !namespace::is_permitted() {
         return;
     }
-    let mut call = Scenario::browser_calls("AEAD_AES_256_GCM", true).unwrap();
-    assert!(call.browser_offer.contains(".local "), "the offer names mDNS candidates:\n{}", call.browser_offer);
+    // What a browser sends from a page without permissions: names in place of addresses. (Its own way to make them
+    // needs a multicast network.)
+    let hide = |offer: String| {
+        let name = "5ab6aa5f-0a1f-4b7e-9b39-6f9c8e1a6f0d.local";
+        let lines = offer.lines().map(|line| match line.starts_with("a=candidate:") {
+            true => line.replace(ADDRESS, name),
+            false => line.replace(ADDRESS, "0.0.0.0"),
+        });
+        lines.map(|line| line + "\r\n").collect()
+    };
+    let mut call = Scenario::browser_calls("AEAD_AES_256_GCM", hide).unwrap();
     call.listen();
     call.end();
 }
@@ -125,7 +128,7 @@ fn an_ice_restart_keeps_the_keys_and_the_audio() {
     if !namespace::is_permitted() {
         return;
     }
-    let mut call = Scenario::browser_calls("AES_CM_128_HMAC_SHA1_80", false).unwrap();
+    let mut call = Scenario::browser_calls("AES_CM_128_HMAC_SHA1_80", |offer| offer).unwrap();
     call.listen();
     let handshakes = call.server.metric("sallyport_dtls_handshakes_total", "result=\"completed\"").unwrap();
     assert_eq!(handshakes, 1.0);

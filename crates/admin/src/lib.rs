@@ -1,1 +1,25 @@
 //! HTTP for operators: metrics, health and calls.
+//!
+//! | path | answer |
+//! |---|---|
+//! | `/metrics` | Prometheus text |
+//! | `/healthz` | 200 while the process answers at all |
+//! | `/readyz` | 200 when every worker and listener runs, else 503 with what is missing |
+//! | `/calls` | the calls as a JSON list |
+//! | `/calls/ID` | one call by its Call-ID, or 404 |
+//!
+//! What it tells it gets by [`Question`] over a channel, so that this crate knows neither session nor workers. Only GET
+//! and HEAD exist. `Host` and `Origin` are checked, because a page in an operator's browser can reach a loopback address.
+
+mod calls;
+mod guard;
+mod listener;
+mod metrics;
+mod question;
+mod server;
+mod snapshot;
+
+pub use calls::{Address, CallDetail, CallSummary, Calls, LegDetail, SectionDetail, StreamDetail, TransportDetail};
+pub use question::{Question, Readiness};
+pub use server::{Admin, serve};
+pub use snapshot::{Histogram, Labelled, NgSnapshot, SessionSnapshot, Snapshot, WorkerSnapshot};

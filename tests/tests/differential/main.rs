@@ -22,7 +22,13 @@ struct Packet {
 
 /// Packets of three sources in sending order, each over a rollover of its sequence number.
 fn rtp_packets(rng: &mut StdRng) -> Vec<Packet> {
-    let mut indices = SSRCS.map(|_| 65_536 - rng.random_range(10..100u64));
+    let first = 65_536 - rng.random_range(10..100u64);
+    rtp_packets_from(rng, first)
+}
+
+/// Packets of three sources in sending order, from this index on.
+fn rtp_packets_from(rng: &mut StdRng, first: u64) -> Vec<Packet> {
+    let mut indices = SSRCS.map(|_| first);
     (0..PACKETS)
         .map(|_| {
             let source = rng.random_range(0..SSRCS.len());
@@ -38,7 +44,8 @@ fn rtp_packets(rng: &mut StdRng) -> Vec<Packet> {
             }
             if has_extension {
                 let words = rng.random_range(0..8u16);
-                bytes.extend_from_slice(&[0xbe, 0xde]);
+                // Not a profile of RFC 8285, whose elements webrtc-srtp would read and write anew.
+                bytes.extend_from_slice(&[0x12, 0x34]);
                 bytes.extend_from_slice(&words.to_be_bytes());
                 bytes.extend((0..4 * words).map(|_| rng.random::<u8>()));
             }
@@ -133,7 +140,26 @@ fn unprotect(inbound: &mut Inbound, packet: &[u8], is_rtcp: bool) -> Vec<u8> {
 
 /// The profiles, each without an MKI and with MKIs of two lengths.
 fn cases() -> impl Iterator<Item = (Profile, usize)> {
-    Profile::all().flat_map(|profile| [0, 1, 4].map(|mki_len| (profile, mki_len)))
+    let profiles = Profile::all().filter(|profile| profile.key_len() != 24 || libsrtp_follows_rfc6188());
+    profiles.flat_map(|profile| [0, 1, 4].map(|mki_len| (profile, mki_len)))
+}
+
+/// Whether this build of libsrtp makes the AES-192 packet of libsrtp's own driver (its keys are RFC 6188 §7.4's). Debian's
+/// build, which uses NSS, makes another one. Ours is held to the RFC's vectors by the tests of `srtp`.
+fn libsrtp_follows_rfc6188() -> bool {
+    let bytes = |hex: &str| -> Vec<u8> {
+        (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap()).collect()
+    };
+    let keys = Keys {
+        profile: Profile::AesCm192HmacSha1_80,
+        key: bytes("73edc66c4fa15776fb57f9505c17136550ffda71f3e8e5f1"),
+        salt: bytes("c8522f3acd4ce86d5add78edbb11"),
+        mki: Vec::new(),
+    };
+    let packet = bytes("800f0000decafbad00000000abababababababababababababababab");
+    let ours = protect(&mut keys.outbound(), &Packet { ssrc: 0, roc: 0, bytes: packet.clone() }, false);
+    assert_eq!(ours[12..], bytes("d98865552f2762c3ef37f837acfdb7122d6bc4dc84c76f74aea5"));
+    keys.libsrtp(libsrtp::Direction::Outbound).protect_rtp(&packet) == ours
 }
 
 #[test]
@@ -178,7 +204,9 @@ fn we_open_the_srtp_packets_of_libsrtp_in_any_order() {
 
 #[test]
 fn srtcp_goes_both_ways_between_libsrtp_and_us() {
-    for (seed, (profile, mki_len)) in cases().enumerate() {
+    // libsrtp looks for the MKI of SRTCP where the tag of SRTP would put it, and finds none when the two differ in length.
+    let cases = cases().filter(|(profile, mki_len)| *mki_len == 0 || profile.rtp_tag_len() == profile.rtcp_tag_len());
+    for (seed, (profile, mki_len)) in cases.enumerate() {
         let mut rng = StdRng::seed_from_u64(2000 + seed as u64);
         let keys = Keys::random(&mut rng, profile, mki_len);
         let packets = rtcp_packets(&mut rng);
@@ -227,7 +255,8 @@ fn webrtc_srtp_and_we_open_each_others_srtp() {
     for (seed, (profile, their_profile)) in WEBRTC_SRTP.into_iter().enumerate() {
         let mut rng = StdRng::seed_from_u64(4000 + seed as u64);
         let keys = Keys::random(&mut rng, profile, 0);
-        let packets = rtp_packets(&mut rng);
+        // webrtc-srtp takes a first sequence number in the upper half for one before the first rollover.
+        let packets = rtp_packets_from(&mut rng, 32_000);
         let (mut ours, mut theirs) = (keys.outbound(), keys.webrtc_srtp(their_profile));
         let from_us: Vec<Vec<u8>> = packets.iter().map(|packet| protect(&mut ours, packet, false)).collect();
         for (packet, ours) in packets.iter().zip(&from_us) {

@@ -1,0 +1,25 @@
+//! What this crate asks the rest of the process.
+
+use tokio::sync::oneshot;
+
+use crate::{CallDetail, Calls, Snapshot};
+
+/// A question with the way back. One that is dropped unanswered is a 503.
+#[derive(Debug)]
+pub enum Question {
+    /// For `/metrics`.
+    Snapshot(oneshot::Sender<Box<Snapshot>>),
+    /// For `/readyz`.
+    Readiness(oneshot::Sender<Readiness>),
+    /// For `/calls`.
+    Calls(oneshot::Sender<Calls>),
+    /// For `/calls/ID`. `None`: there is no such call.
+    Call(String, oneshot::Sender<Option<Box<CallDetail>>>),
+}
+
+/// Whether calls can be taken.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Readiness {
+    /// What is missing, in words. Empty: ready.
+    pub missing: Vec<String>,
+}

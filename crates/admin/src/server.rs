@@ -1,0 +1,128 @@
+//! The routes.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::{Path, Request, State};
+use axum::http::{HeaderValue, Method, StatusCode, header};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use tokio::net::TcpListener;
+use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::time::timeout;
+
+use crate::guard::Guard;
+use crate::listener::BoundedListener;
+use crate::{Question, metrics};
+
+/// Requests that are worked on at a time; the next ones get 503.
+const MAX_REQUESTS: usize = 32;
+
+/// A question that is not answered for this long is a 503.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How to serve.
+#[derive(Clone, Debug)]
+pub struct Admin {
+    /// Where questions go.
+    pub questions: mpsc::Sender<Question>,
+    /// Names under which the server may be asked, beside `localhost` and addresses.
+    pub hosts: Vec<String>,
+}
+
+/// Serves until `until` completes, and then ends what is under way.
+pub async fn serve(
+    listener: TcpListener,
+    admin: Admin,
+    until: impl Future<Output = ()> + Send + 'static,
+) -> std::io::Result<()> {
+    let router = router(&admin, listener.local_addr()?);
+    axum::serve(BoundedListener::new(listener), router).with_graceful_shutdown(until).await
+}
+
+fn router(admin: &Admin, local: SocketAddr) -> Router {
+    let gate = Arc::new(Gate { guard: Guard::new(local, admin.hosts.clone()), requests: Semaphore::new(MAX_REQUESTS) });
+    Router::new()
+        .route("/metrics", get(metrics))
+        .route("/healthz", get(async || "ok\n"))
+        .route("/readyz", get(readiness))
+        .route("/calls", get(calls))
+        // A Call-ID may contain a slash (RFC 3261 §25.1, `word`).
+        .route("/calls/{*id}", get(call))
+        .fallback(async || (StatusCode::NOT_FOUND, "try /metrics, /healthz, /readyz, /calls\n"))
+        .with_state(admin.questions.clone())
+        .layer(middleware::from_fn_with_state(gate, admit))
+}
+
+struct Gate {
+    guard: Guard,
+    requests: Semaphore,
+}
+
+/// What every request has to pass.
+async fn admit(State(gate): State<Arc<Gate>>, request: Request, next: Next) -> Response {
+    let mut response = if let Err(refusal) = gate.guard.check(request.headers()) {
+        refusal.into_response()
+    } else if !matches!(*request.method(), Method::GET | Method::HEAD) {
+        (StatusCode::METHOD_NOT_ALLOWED, [(header::ALLOW, "GET, HEAD")], "only GET\n").into_response()
+    } else if let Ok(_permit) = gate.requests.try_acquire() {
+        next.run(request).await
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, "too many requests at a time\n").into_response()
+    };
+    let headers = response.headers_mut();
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response
+}
+
+type Questions = State<mpsc::Sender<Question>>;
+
+async fn metrics(State(questions): Questions) -> Result<Response, Unanswered> {
+    let snapshot = ask(&questions, Question::Snapshot).await?;
+    let text = metrics::print(&snapshot);
+    Ok(([(header::CONTENT_TYPE, prometheus::TEXT_FORMAT)], text).into_response())
+}
+
+async fn readiness(State(questions): Questions) -> Result<Response, Unanswered> {
+    let readiness = ask(&questions, Question::Readiness).await?;
+    Ok(match readiness.missing.as_slice() {
+        [] => "ready\n".into_response(),
+        missing => (StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {}\n", missing.join(", "))).into_response(),
+    })
+}
+
+async fn calls(State(questions): Questions) -> Result<Response, Unanswered> {
+    Ok(Json(ask(&questions, Question::Calls).await?).into_response())
+}
+
+async fn call(State(questions): Questions, Path(id): Path<String>) -> Result<Response, Unanswered> {
+    Ok(match ask(&questions, |back| Question::Call(id, back)).await? {
+        Some(call) => Json(call).into_response(),
+        None => (StatusCode::NOT_FOUND, "no such call\n").into_response(),
+    })
+}
+
+/// The rest of the process did not answer.
+struct Unanswered;
+
+impl IntoResponse for Unanswered {
+    fn into_response(self) -> Response {
+        (StatusCode::SERVICE_UNAVAILABLE, "the session does not answer\n").into_response()
+    }
+}
+
+async fn ask<T>(
+    questions: &mpsc::Sender<Question>,
+    question: impl FnOnce(oneshot::Sender<T>) -> Question,
+) -> Result<T, Unanswered> {
+    let (back, answer) = oneshot::channel();
+    let exchange = async {
+        questions.send(question(back)).await.ok()?;
+        answer.await.ok()
+    };
+    timeout(PATIENCE, exchange).await.ok().flatten().ok_or(Unanswered)
+}

@@ -1,0 +1,117 @@
+//! What `/metrics` prints, as plain numbers. Everything counts from the start of the process unless it says otherwise.
+
+use control::{Counters, VerdictCounts};
+
+/// All of it, at one moment.
+#[derive(Clone, Debug, Default)]
+pub struct Snapshot {
+    /// Version of the program.
+    pub version: &'static str,
+    /// Backend that moves media: `mmsg`, `xdp` or `sim`.
+    pub backend: &'static str,
+    /// When the process started, in seconds since 1970.
+    pub started: f64,
+    /// Calls and what becomes of them.
+    pub session: SessionSnapshot,
+    /// The ng protocol.
+    pub ng: NgSnapshot,
+    /// The media half, worker by worker.
+    pub workers: Vec<WorkerSnapshot>,
+}
+
+/// A number under the values of one or more labels. The label names are the metric's; the values come from closed sets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Labelled<const LABELS: usize> {
+    /// Values of the labels.
+    pub labels: [&'static str; LABELS],
+    /// The number.
+    pub count: u64,
+}
+
+/// Calls and what becomes of them.
+#[derive(Clone, Debug, Default)]
+pub struct SessionSnapshot {
+    /// Calls that exist.
+    pub calls: u64,
+    /// Calls made.
+    pub calls_started: u64,
+    /// Calls ended, by cause.
+    pub calls_ended: Vec<Labelled<1>>,
+    /// Offers and answers refused, by cause.
+    pub refused: Vec<Labelled<1>>,
+    /// Transports that exist.
+    pub transports: u64,
+    /// Media ports that are open or being opened.
+    pub ports_in_use: u64,
+    /// Transports keyed from signalling, by suite.
+    pub sdes: Vec<Labelled<1>>,
+    /// DTLS handshakes ended, by result (`completed`, `failed`) and reason (of a failure; else `none`).
+    pub dtls_handshakes: Vec<Labelled<2>>,
+    /// What ICE came to, by event (`nominated`, `consent_lost`).
+    pub ice: Vec<Labelled<1>>,
+    /// Transports whose peer was learnt from a packet.
+    pub latched: u64,
+    /// Master keys at 90 % of their lifetime.
+    pub keys_nearly_spent: u64,
+    /// Ports that could not be bound, by cause.
+    pub bind_failures: Vec<Labelled<1>>,
+}
+
+/// The ng protocol.
+#[derive(Clone, Debug, Default)]
+pub struct NgSnapshot {
+    /// Commands answered, by command and result.
+    pub commands: Vec<Labelled<2>>,
+    /// Repeated cookies, answered from the cache or together with the first.
+    pub retransmissions: u64,
+    /// Datagrams without a readable cookie, dropped.
+    pub malformed: u64,
+    /// Replies in the cache.
+    pub cached: u64,
+}
+
+/// One worker.
+#[derive(Clone, Debug, Default)]
+pub struct WorkerSnapshot {
+    /// Its number.
+    pub worker: usize,
+    /// Datagrams received, by their end.
+    pub verdicts: VerdictCounts,
+    /// RTP received and authenticated.
+    pub rtp_in: Counters,
+    /// RTCP received and authenticated.
+    pub rtcp_in: Counters,
+    /// RTP sent.
+    pub rtp_out: Counters,
+    /// RTCP sent.
+    pub rtcp_out: Counters,
+    /// STUN responses sent.
+    pub stun_out: u64,
+    /// DTLS datagrams sent.
+    pub dtls_out: u64,
+    /// Datagrams that the network did not take.
+    pub send_failures: u64,
+    /// Datagrams that found a queue of the worker full.
+    pub queue_full: u64,
+    /// Streams whose sequence numbers were re-based.
+    pub rebased: u64,
+    /// Calls of this worker.
+    pub calls: u64,
+    /// Datagrams per receive.
+    pub receive_batches: Histogram,
+    /// Receive and send system calls.
+    pub system_calls: u64,
+    /// Seconds spent working, not waiting.
+    pub busy_seconds: f64,
+}
+
+/// Observations by size.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Histogram {
+    /// Upper bound (inclusive) of each bucket, rising, with the observations in that bucket alone.
+    pub buckets: Vec<(f64, u64)>,
+    /// Observations above the last bound.
+    pub above: u64,
+    /// Sum of all observations.
+    pub sum: f64,
+}
