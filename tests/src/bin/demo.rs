@@ -122,5 +122,21 @@ fn milliseconds(duration: Duration) -> f64 {
 
 /// Per transport of each leg: keying, profile, and what came of the fingerprint.
 fn report_legs(detail: &Value) {
-    println!("{}", serde_json::to_string_pretty(detail).unwrap_or_default());
+    let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
+    for leg in list(&detail["legs"]) {
+        for section in list(&leg["sections"]) {
+            for transport in list(&section["transports"]) {
+                let word = |key: &str, otherwise: &str| transport[key].as_str().unwrap_or(otherwise).to_owned();
+                println!(
+                    "leg {} {} {}: keying {}, profile {}, fingerprint {}",
+                    leg["tag"].as_str().unwrap_or("?"),
+                    section["media"].as_str().unwrap_or("?"),
+                    word("component", "?"),
+                    word("keying", "?"),
+                    word("profile", "none"),
+                    word("verified", "not used")
+                );
+            }
+        }
+    }
 }
