@@ -25,6 +25,8 @@ pub(crate) struct Call {
     /// What the worker was told last.
     pub(crate) applied: Option<Plan>,
     pub(crate) waiting: Option<Waiting>,
+    /// The worker has opened ports for it, and so knows it.
+    pub(crate) opened: bool,
     /// Requests that came while ports were being bound.
     pub(crate) queue: VecDeque<(Token, Request)>,
     pub(crate) questions: Vec<Question>,
@@ -99,6 +101,7 @@ impl Call {
             negotiated: Negotiated::default(),
             applied: None,
             waiting: None,
+            opened: false,
             queue: VecDeque::new(),
             questions: Vec::new(),
             phase: Phase::Live,

@@ -123,7 +123,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { calls: 100_000, legs: 16, sections: 32, port_attempts: 32 }
+        Self { calls: 100_000, legs: 64, sections: 32, port_attempts: 32 }
     }
 }
 

@@ -2,6 +2,7 @@
 //! each offer, so that one that fails leaves nothing behind.
 
 use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Instant, SystemTime};
 
@@ -53,8 +54,8 @@ pub(crate) struct Leg {
     /// How this leg's peer may be learnt.
     pub(crate) latching: Latching,
     pub(crate) latch_generation: u32,
-    /// The description that the latch was opened for.
-    pub(crate) received: Vec<u8>,
+    /// Digest of the description that the latch was opened for.
+    pub(crate) received: Option<u64>,
     pub(crate) dtls: Option<DtlsOption>,
     pub(crate) origin: Option<LocalOrigin>,
     pub(crate) sections: Vec<Section>,
@@ -65,8 +66,8 @@ pub(crate) struct Leg {
 pub(crate) struct LocalOrigin {
     pub(crate) origin: sdp::Origin,
     pub(crate) version: u64,
-    /// The text with version 0.
-    pub(crate) text: String,
+    /// Digest of the text with version 0.
+    pub(crate) digest: u64,
 }
 
 /// One media section of a leg.
@@ -151,12 +152,20 @@ pub(crate) struct Exchange {
     /// Index of the leg.
     pub(crate) offerer: usize,
     pub(crate) offer: PeerDescription,
-    pub(crate) text: Vec<u8>,
+    /// Of its text.
+    pub(crate) digest: u64,
     pub(crate) at: Instant,
     pub(crate) answered: bool,
     /// For each section of the offerer, the one that carries it.
     pub(crate) carriers: Vec<usize>,
     pub(crate) options: Options,
+}
+
+/// Tells one description from another without keeping its keys. It guards nothing.
+pub(crate) fn digest(text: &[u8]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    text.hash(&mut hasher);
+    hasher.finish()
 }
 
 impl Negotiated {
@@ -252,7 +261,7 @@ impl Leg {
             credentials: None,
             latching: Latching::default(),
             latch_generation: 0,
-            received: Vec::new(),
+            received: None,
             dtls: None,
             origin: None,
             sections: Vec::new(),
@@ -270,7 +279,7 @@ impl Leg {
     /// Forgets own keys, tls-id and ICE credentials, so that new ones are made.
     pub(crate) fn reset(&mut self) {
         self.credentials = None;
-        self.received.clear();
+        self.received = None;
         for section in &mut self.sections {
             section.keys.clear();
             section.tls_id = None;

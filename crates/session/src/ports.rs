@@ -137,9 +137,14 @@ mod tests {
 
     const IP: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
+    #[allow(clippy::disallowed_methods)] // any instant will do
+    fn now() -> Instant {
+        Instant::now()
+    }
+
     #[test]
     fn shares_do_not_overlap_and_pairs_are_even_and_next_to_each_other() {
-        let now = Instant::now();
+        let now = now();
         let mut secrets = Secrets::new([1; 32]);
         let mut pool = PortPool::new((10_001, 10_040), 3);
         let mut seen = HashSet::new();
@@ -157,7 +162,7 @@ mod tests {
 
     #[test]
     fn ports_are_not_handed_out_in_sequence() {
-        let now = Instant::now();
+        let now = now();
         let mut secrets = Secrets::new([2; 32]);
         let mut pool = PortPool::new((10_000, 29_999), 1);
         let ports: Vec<u16> =
@@ -167,7 +172,7 @@ mod tests {
 
     #[test]
     fn a_foreign_port_comes_back_after_a_while() {
-        let now = Instant::now();
+        let now = now();
         let mut secrets = Secrets::new([3; 32]);
         let mut pool = PortPool::new((10_000, 10_001), 1);
         let (rtp, rtcp) = pool.take_pair(now, &mut secrets, WorkerId(0), IP).expect("free");
@@ -179,7 +184,7 @@ mod tests {
 
     #[test]
     fn the_least_loaded_worker_gets_the_next_call() {
-        let now = Instant::now();
+        let now = now();
         let mut secrets = Secrets::new([4; 32]);
         let mut pool = PortPool::new((10_000, 10_099), 2);
         pool.take_one(now, &mut secrets, WorkerId(0), IP).expect("free");

@@ -1,6 +1,7 @@
 //! What a front door gets.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
 
@@ -22,12 +23,22 @@ pub enum Reply {
 }
 
 /// The description to send on.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct RewrittenSdp {
     /// The text.
     pub sdp: Vec<u8>,
     /// What was not as it should be, but could be dealt with.
     pub warnings: Vec<String>,
+}
+
+/// The text holds keys: only its length is shown.
+impl fmt::Debug for RewrittenSdp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RewrittenSdp")
+            .field("sdp", &format_args!("{} bytes", self.sdp.len()))
+            .field("warnings", &self.warnings)
+            .finish()
+    }
 }
 
 /// To a delete.

@@ -1,5 +1,6 @@
 //! What a front door asks.
 
+use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -30,7 +31,7 @@ pub enum Request {
 }
 
 /// An offer or an answer as signalling delivers it. An empty field counts as missing.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Negotiation {
     /// The Call-ID.
     pub call_id: String,
@@ -46,6 +47,21 @@ pub struct Negotiation {
     pub received_from: Option<IpAddr>,
     /// What to do with it.
     pub options: Options,
+}
+
+/// The description holds keys: only its length is shown.
+impl fmt::Debug for Negotiation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Negotiation")
+            .field("call_id", &self.call_id)
+            .field("from_tag", &self.from_tag)
+            .field("to_tag", &self.to_tag)
+            .field("via_branch", &self.via_branch)
+            .field("sdp", &format_args!("{} bytes", self.sdp.len()))
+            .field("received_from", &self.received_from)
+            .field("options", &self.options)
+            .finish()
+    }
 }
 
 /// End a call, or one branch of it.

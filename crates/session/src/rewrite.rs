@@ -9,7 +9,7 @@ use sdp::{
 };
 use srtp::sdes::CryptoAttribute;
 
-use crate::leg::{AgreedKeying, Exchange, Leg, LocalOrigin, MuxOffer, Negotiated, ProposedKeying};
+use crate::leg::{AgreedKeying, Exchange, Leg, LocalOrigin, MuxOffer, Negotiated, ProposedKeying, digest};
 use crate::negotiate::keying::{line, setup_of};
 use crate::negotiate::{Desk, Work, WorkKind};
 use crate::peer::static_codec;
@@ -380,12 +380,12 @@ fn write_origin(description: &mut SessionDescription, leg: &mut Leg, desk: &mut 
     let first = received.session_version_number().unwrap_or(1);
     "0".clone_into(&mut origin.session_version);
     description.set_origin(origin.clone());
-    let text = description.to_string();
+    let digest = digest(description.to_string().as_bytes());
     let version = match &leg.origin {
-        Some(own) if own.text == text && !options.replace.force_increment => own.version,
+        Some(own) if own.digest == digest && !options.replace.force_increment => own.version,
         Some(own) => own.version.wrapping_add(1),
         None => first,
     };
     description.set_origin(Origin { session_version: version.to_string(), ..origin.clone() });
-    leg.origin = Some(LocalOrigin { origin, version, text });
+    leg.origin = Some(LocalOrigin { origin, version, digest });
 }

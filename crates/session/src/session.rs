@@ -219,7 +219,7 @@ impl Session {
     fn apply(&mut self, call: &mut Call, even_if_equal: bool) {
         let plan = crate::plan::plan(&mut call.negotiated, &self.config.timeouts, &self.config.defaults);
         let equal = call.applied.as_ref().is_some_and(|applied| is_equal(applied, &plan));
-        if !equal || even_if_equal {
+        if call.opened && (!equal || even_if_equal) {
             let command = Command::Apply { call: call.key, plan: Box::new(plan.clone()) };
             self.command(call.worker, command);
             call.applied = Some(plan);
@@ -228,13 +228,18 @@ impl Session {
     }
 
     /// Tells the worker to end a call. The Call-ID is free from here on.
-    fn remove(&mut self, now: Instant, call: &mut Call, reason: EndReason, reply: Option<Token>) {
+    fn end(&mut self, now: Instant, mut call: Call, reason: EndReason, reply: Option<Token>) {
         let wall = self.wall(now);
         call.note(wall, "", crate::LedgerNote::Ended(reason));
-        self.command(call.worker, Command::Remove { call: call.key });
         call.phase = Phase::Removing { deadline: now + self.config.timeouts.worker, reason, reply };
         if self.by_call_id.get(&call.call_id) == Some(&call.key) {
             self.by_call_id.remove(&call.call_id);
+        }
+        if call.opened {
+            self.command(call.worker, Command::Remove { call: call.key });
+            self.keep(call);
+        } else {
+            self.removed(now, call, None);
         }
     }
 }

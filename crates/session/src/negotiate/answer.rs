@@ -6,7 +6,7 @@ use sdp::Setup;
 use super::keying::{self, Wanted};
 use super::offer::{adopt, offerer_latching, set_public, untagged_partner};
 use super::{Desk, Work, WorkKind, check_supported, latching};
-use crate::leg::{Agreed, AgreedKeying, Exchange, MuxOffer, Negotiated, ProposedKeying};
+use crate::leg::{Agreed, AgreedKeying, Exchange, MuxOffer, Negotiated, ProposedKeying, digest};
 use crate::peer::{PeerDescription, PeerSection};
 use crate::{DtlsOption, IceOption, LedgerNote, MediaProfile, Negotiation, Options, Refusal, TransportProtocol};
 
@@ -29,15 +29,19 @@ pub(crate) fn prepare(
     let answerer = agree_answerer(negotiated, desk, from, &peer, &exchange, &options)?;
     let offerer = agree_offerer(negotiated, desk, to, &exchange, &answerer, &options)?;
     for (leg, agreed) in [(from, answerer), (to, offerer)] {
-        for (section, agreed) in agreed.into_iter().enumerate() {
+        // Sections that the exchange does not have any more are gone with it.
+        let known = negotiated.legs.get(leg).map_or(0, |leg| leg.sections.len());
+        let missing = known.saturating_sub(agreed.len());
+        let agreed = agreed.into_iter().chain(std::iter::repeat_n(None, missing));
+        for (section, agreed) in agreed.enumerate() {
             store(negotiated, leg, section, agreed);
         }
     }
     for leg in [from, to] {
         open_missing(negotiated, desk, leg)?;
     }
-    note_peers(negotiated, from, &negotiation.sdp, latching(&options));
-    note_peers(negotiated, to, &exchange.text, offerer_latching(&exchange));
+    note_peers(negotiated, from, digest(&negotiation.sdp), latching(&options));
+    note_peers(negotiated, to, exchange.digest, offerer_latching(&exchange));
     set_public(negotiated, desk, to, &options);
     negotiated.answers += 1;
     let number = negotiated.answers;
@@ -286,6 +290,12 @@ fn agree_offerer(
         } else {
             None
         };
+        if matches!(options.transport_protocol, Some(TransportProtocol::Profile(other)) if other != profile) {
+            desk.warn(format!("transport-protocol in an answer: the offerer gets {profile}, which it offered"));
+        }
+        if profile.is_dtls() && options.dtls == Some(DtlsOption::Off) {
+            desk.warn(format!("DTLS=off in an answer: the offerer asked for {profile}"));
+        }
         let carrier = exchange.carriers.get(index).copied().unwrap_or(index);
         let preference = options.dtls.filter(|dtls| *dtls != DtlsOption::Off).or(exchange.options.dtls).or(leg.dtls);
         let Some(section) = leg.sections.get_mut(index) else { continue };
@@ -297,7 +307,14 @@ fn agree_offerer(
             Wanted::Dtls => {
                 let standing = keying::standing(section.agreed.as_ref(), offer, ice.is_some());
                 let role = keying::answerer_role(offer.setup, preference, standing.map(|(role, _)| role));
-                dtls(section.generation, section.agreed.as_ref(), offer, role, ice.is_some())
+                let keying = dtls(section.generation, section.agreed.as_ref(), offer, role, ice.is_some());
+                let is_new =
+                    |generation| matches!(keying, AgreedKeying::Dtls { generation: next, .. } if next != generation);
+                if is_new(section.generation) {
+                    // A new association has a new tls-id on both sides (RFC 8842 §5.3).
+                    section.tls_id = None;
+                }
+                keying
             }
             Wanted::Sdes => {
                 let in_use = section.agreed.as_ref().and_then(|agreed| match &agreed.keying {
@@ -342,15 +359,13 @@ fn open_missing(negotiated: &mut Negotiated, desk: &mut Desk<'_>, leg: usize) ->
 }
 
 /// A description that differs from the one before may have moved the peer.
-fn note_peers(negotiated: &mut Negotiated, leg: usize, text: &[u8], latching: control::Latching) {
+fn note_peers(negotiated: &mut Negotiated, leg: usize, digest: u64, latching: control::Latching) {
     let Some(leg) = negotiated.legs.get_mut(leg) else { return };
     leg.latching = latching;
-    if leg.received != text {
-        if !leg.received.is_empty() {
-            leg.latch_generation = leg.latch_generation.wrapping_add(1);
-        }
-        leg.received = text.to_vec();
+    if leg.received.is_some_and(|before| before != digest) {
+        leg.latch_generation = leg.latch_generation.wrapping_add(1);
     }
+    leg.received = Some(digest);
 }
 
 /// A leg that is less secure than the other one goes into the ledger.

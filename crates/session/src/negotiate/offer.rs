@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use super::keying::{self, Wanted};
 use super::{Desk, Work, WorkKind, check_supported, latching, public_address};
-use crate::leg::{Agreed, AgreedKeying, Dialog, Exchange, Leg, MuxOffer, Negotiated, Proposal, ProposedKeying, Section};
+use crate::leg::{
+    Agreed, AgreedKeying, Dialog, Exchange, Leg, MuxOffer, Negotiated, Proposal, ProposedKeying, Section, digest,
+};
 use crate::peer::{PeerDescription, PeerSection};
 use crate::{
     AddressFamily, DtlsOption, IceOption, LedgerNote, MediaProfile, Negotiation, Options, Refusal, TransportProtocol,
@@ -31,6 +33,9 @@ pub(crate) fn prepare(
     if options.osrtp.accept && peer.sections.iter().any(is_opportunistic) {
         desk.warn("OSRTP is not supported: the offer's keys are not used");
     }
+    if options.flags.media_handover {
+        desk.warn("media-handover: a plain leg follows its peer to another address only after signalling");
+    }
     if options.traffic_class.is_some() {
         negotiated.traffic_class = options.traffic_class;
     }
@@ -48,9 +53,9 @@ pub(crate) fn prepare(
         prepare_proposal(negotiated, desk, [from, to], index, &peer, &options)?;
     }
     if let Some(dialog) = negotiated.dialogs.get_mut(dialog.index) {
-        let text = negotiation.sdp.clone();
+        let digest = digest(&negotiation.sdp);
         let (offer, at, options) = (peer, desk.now, options.clone());
-        dialog.exchange = Some(Exchange { offerer: from, offer, text, at, answered: false, carriers, options });
+        dialog.exchange = Some(Exchange { offerer: from, offer, digest, at, answered: false, carriers, options });
     }
     Ok(Work { kind: WorkKind::Offer, dialog: dialog.index, from, to, description, options })
 }
@@ -102,6 +107,9 @@ fn parties(
     let from_tag = negotiation.from_tag.as_str();
     let to_tag = negotiation.to_tag.as_deref().filter(|tag| !tag.is_empty());
     let branch = negotiation.via_branch.as_deref().filter(|branch| !branch.is_empty());
+    if to_tag == Some(from_tag) {
+        return Err(Refusal::ToTagNotFound);
+    }
     let first = negotiated.legs.is_empty();
     let from = negotiated.leg_by_tag(from_tag);
     let to = to_tag.and_then(|tag| negotiated.leg_by_tag(tag));

@@ -52,20 +52,23 @@ impl Session {
             }
             Event::Idle { .. } => {
                 if matches!(call.phase, Phase::Live) && call.waiting.is_none() {
-                    self.remove(now, &mut call, EndReason::MediaTimeout, None);
+                    self.end(now, call, EndReason::MediaTimeout, None);
+                } else {
+                    self.keep(call);
                 }
-                self.keep(call);
             }
             Event::Removed { statistics, .. } => self.removed(now, call, Some(&statistics)),
         }
     }
 
     /// A worker that does not know a call has lost it, with its ports.
-    fn lose_or_keep(&mut self, now: Instant, mut call: Call, lost: bool) {
+    fn lose_or_keep(&mut self, now: Instant, call: Call, lost: bool) {
         if lost && !matches!(call.phase, Phase::Removing { .. }) && call.waiting.is_none() {
-            self.remove(now, &mut call, EndReason::WorkerLost, None);
+            // It will not answer a Remove either; the deadline sees to that.
+            self.end(now, call, EndReason::WorkerLost, None);
+        } else {
+            self.keep(call);
         }
-        self.keep(call);
     }
 
     fn observe(&mut self, now: Instant, call: &mut Call, transport: control::TransportId, event: TransportEvent) {
@@ -97,7 +100,7 @@ impl Session {
     }
 
     /// The worker has closed everything, or does not answer any more.
-    fn removed(&mut self, now: Instant, mut call: Call, statistics: Option<&CallStatistics>) {
+    pub(super) fn removed(&mut self, now: Instant, mut call: Call, statistics: Option<&CallStatistics>) {
         let (reason, reply) = match call.phase {
             Phase::Removing { reason, reply, .. } => (reason, reply),
             Phase::Ending { .. } | Phase::Live => (EndReason::WorkerLost, None),
@@ -158,12 +161,12 @@ impl Session {
         match call.phase {
             Phase::Removing { deadline, .. } if deadline <= now => return self.removed(now, call, None),
             Phase::Ending { at, reason } if at <= now && call.waiting.is_none() => {
-                self.remove(now, &mut call, reason, None);
+                return self.end(now, call, reason, None);
             }
             Phase::Live => {
                 if let Some((at, reason)) = call.expiry(&self.config.timeouts).filter(|&(at, _)| at <= now) {
                     tracing::debug!(call = call.call_id, overdue = ?now.saturating_duration_since(at), "call expires");
-                    self.remove(now, &mut call, reason, None);
+                    return self.end(now, call, reason, None);
                 }
             }
             _ => {}

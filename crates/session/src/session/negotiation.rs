@@ -93,11 +93,13 @@ impl Session {
         };
         let before = std::mem::replace(&mut call.negotiated, waiting.draft);
         self.release_difference(&before, &call.negotiated);
+        self.statistics.calls_total += u64::from(before.legs.is_empty());
         let wall = self.wall(now);
         for (leg, note) in waiting.notes {
             let tag = call.negotiated.legs.get(leg).map(|leg| leg.tag.clone()).unwrap_or_default();
             call.note(wall, &tag, note);
         }
+        call.opened |= !waiting.wanted.is_empty();
         self.apply(&mut call, false);
         // A hundred bad lines are told as well by the first of them.
         waiting.warnings.truncate(16);
@@ -113,7 +115,7 @@ impl Session {
     pub(super) fn abandon(&mut self, now: Instant, mut call: Call, waiting: Waiting, refusal: Refusal) {
         self.release(&waiting.wanted);
         self.reply(waiting.token, Err(refusal));
-        if call.negotiated.legs.is_empty() {
+        if !call.opened {
             self.command(call.worker, Command::Remove { call: call.key });
         } else if !waiting.wanted.is_empty() {
             self.apply(&mut call, true);

@@ -1,6 +1,6 @@
 //! What each request does.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use control::{CallKey, Command};
 
@@ -11,6 +11,9 @@ use crate::{Delete, Deleted, EndReason, Negotiation, Query, Refusal, Reply, Requ
 
 /// Requests that may wait behind one whose ports are being bound.
 const MAX_QUEUE: usize = 16;
+
+/// A deleted call's ports stay open no longer than this, whatever a request says.
+const MAX_DELAY: Duration = Duration::from_secs(24 * 3600);
 
 /// What a delete that matches nothing says.
 const NOT_FOUND: &str = "Call-ID not found or tags didn't match";
@@ -70,9 +73,6 @@ impl Session {
         let call = Call::new(key, &offer.call_id, self.pool.least_loaded(), now, self.wall(now));
         self.by_call_id.insert(offer.call_id.clone(), key);
         self.negotiate(now, call, token, WorkKind::Offer, offer);
-        if self.by_call_id.contains_key(&offer.call_id) {
-            self.statistics.calls_total += 1;
-        }
     }
 
     fn delete(&mut self, now: Instant, mut call: Call, token: Token, delete: &Delete) {
@@ -93,14 +93,13 @@ impl Session {
             self.reply_deleted(now, &mut call, token, delete.fast);
             return self.keep(call);
         }
-        let delay = delete.delay.or(call.delete_delay).unwrap_or(self.config.timeouts.delete_delay);
+        let delay = delete.delay.or(call.delete_delay).unwrap_or(self.config.timeouts.delete_delay).min(MAX_DELAY);
         if delay.is_zero() {
             let reply = (!delete.fast).then_some(token);
             if delete.fast {
                 self.reply(token, Ok(Reply::Deleted(Deleted { report: None, warning: None })));
             }
-            self.remove(now, &mut call, EndReason::Deleted, reply);
-            return self.keep(call);
+            return self.end(now, call, EndReason::Deleted, reply);
         }
         let at = match call.phase {
             Phase::Ending { at, .. } => at.min(now + delay),
@@ -148,8 +147,13 @@ impl Session {
 
     fn ask(&mut self, now: Instant, call: &mut Call, token: Token, kind: QuestionKind) {
         let request = self.request_id();
-        self.command(call.worker, Command::Query { request, call: call.key });
-        call.questions.push(Question { token, request, kind, deadline: now + self.config.timeouts.worker });
+        let question = Question { token, request, kind, deadline: now + self.config.timeouts.worker };
+        if call.opened {
+            self.command(call.worker, Command::Query { request, call: call.key });
+            call.questions.push(question);
+        } else {
+            self.tell(now, call, question, None);
+        }
     }
 
     /// Answers a question with what is known.

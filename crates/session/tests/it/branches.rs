@@ -117,8 +117,10 @@ fn crossed_offers_are_refused_for_a_while() {
 #[test]
 fn unknown_parties_are_named_and_nothing_else_is_disturbed() {
     let mut bench = Bench::new();
-    let answer = |from: &str, to: Option<&str>| Request::Answer(Box::new(negotiation(from, to, OFFER, Options::default())));
-    let offer = |from: &str, to: Option<&str>| Request::Offer(Box::new(negotiation(from, to, OFFER, Options::default())));
+    let answer =
+        |from: &str, to: Option<&str>| Request::Answer(Box::new(negotiation(from, to, OFFER, Options::default())));
+    let offer =
+        |from: &str, to: Option<&str>| Request::Offer(Box::new(negotiation(from, to, OFFER, Options::default())));
     assert_eq!(bench.ask(answer("a", Some("b"))).err(), Some(Refusal::UnknownCallId));
     bench.offer(OFFER, Options::default());
     assert_eq!(bench.ask(answer("x", Some("y"))).err(), Some(Refusal::FromTagNotFound));

@@ -120,10 +120,13 @@ fn the_true_cause_is_told_when_no_port_is_left() {
         let reply = bench.ask(Request::Offer(Box::new(negotiation("a", None, OFFER, Options::default()))));
         assert_eq!(bench.session.ports_in_use(), 0);
         assert!(bench.session.calls().is_empty());
-        (reply.err().expect("refused").to_string(), bench.opens.len())
+        (reply.expect_err("refused").to_string(), bench.opens.len())
     };
     let (told, opens) = failing(BindFailure::InUse, config());
-    assert!(told.starts_with("Ran out of ports: 10.0.0.1:") && told.ends_with("port in use (after 32 attempts)"), "{told}");
+    assert!(
+        told.starts_with("Ran out of ports: 10.0.0.1:") && told.ends_with("port in use (after 32 attempts)"),
+        "{told}"
+    );
     assert_eq!(opens, 32);
     let (told, opens) = failing(BindFailure::Exhausted("Too many open files (os error 24)".into()), config());
     assert!(told.ends_with("out of resources: Too many open files (os error 24)"), "{told}");
@@ -143,7 +146,7 @@ fn a_full_range_refuses_one_call_and_keeps_the_others() {
     next.call_id = "second".into();
     assert!(bench.ask(Request::Offer(Box::new(next.clone()))).is_ok());
     next.call_id = "third".into();
-    let told = bench.ask(Request::Offer(Box::new(next.clone()))).err().expect("refused").to_string();
+    let told = bench.ask(Request::Offer(Box::new(next.clone()))).expect_err("refused").to_string();
     assert_eq!(told, "Ran out of ports: no free port on 10.0.0.1 in 10000-10007, the share of worker 0");
     assert_eq!(bench.ports_open(), 8);
     bench.delete(Some(0)).expect("deleted");
@@ -179,10 +182,15 @@ fn an_answer_must_take_what_was_offered() {
             Ok(_) => panic!("accepted"),
         }
     };
-    assert_eq!(told(OFFER, to(MediaProfile::RtpSavp)), "Incomplete SDP specification: line 6: RTP/AVP answers RTP/SAVP");
+    assert_eq!(
+        told(OFFER, to(MediaProfile::RtpSavp)),
+        "Incomplete SDP specification: line 6: RTP/AVP answers RTP/SAVP"
+    );
     let other_tag = OFFER.replace("RTP/AVP", "RTP/SAVP")
         + "\na=crypto:9 AEAD_AES_128_GCM inline:TzHq3Tz+JyjTjTTkCe0xf9bB2N0D6oTlxTSTdw==";
-    assert!(told(&other_tag, to(MediaProfile::RtpSavp)).ends_with("tag and suite are not those of a line that was offered"));
+    assert!(
+        told(&other_tag, to(MediaProfile::RtpSavp)).ends_with("tag and suite are not those of a line that was offered")
+    );
     let video = OFFER.replace("m=audio", "m=video");
     assert_eq!(told(&video, Options::default()), "Incomplete SDP specification: line 6: m=video answers m=audio");
 }

@@ -55,6 +55,14 @@ fn a_delay_of_zero_ends_it_at_once_and_the_reply_has_the_final_statistics() {
 }
 
 #[test]
+fn an_absurd_delay_is_cut_to_a_day() {
+    let mut bench = answered();
+    bench.delete(Some(u64::MAX)).expect("deleted");
+    bench.advance(Duration::from_secs(24 * 3600));
+    assert_eq!(bench.ports_open(), 0);
+}
+
+#[test]
 fn a_delete_with_a_foreign_tag_does_nothing() {
     let mut bench = answered();
     let delete = Delete { call_id: "call".into(), from_tag: Some("x".into()), ..Delete::default() };

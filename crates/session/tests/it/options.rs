@@ -44,11 +44,11 @@ fn ice_is_kept_forced_or_removed() {
     let has = |text: &str| text.contains("a=ice-ufrag") && text.contains("a=candidate") && text.contains("a=ice-lite");
     let ice = |option| Options { ice: Some(option), ..Options::default() };
     assert!(has(&written(WEB, Options::default())), "kept where it was offered");
-    assert!(!written(OFFER, Options::default()).contains("ice"), "not added where it was not");
+    assert!(!written(OFFER, Options::default()).contains("ice-"), "not added where it was not");
     assert!(!written(WEB, ice(IceOption::Remove)).contains("ice-"));
     assert!(has(&written(OFFER, ice(IceOption::Force))));
     assert!(has(&written(WEB, ice(IceOption::Optional))));
-    assert!(!written(OFFER, ice(IceOption::Optional)).contains("ice"));
+    assert!(!written(OFFER, ice(IceOption::Optional)).contains("ice-"));
     assert!(has(&written(OFFER, ice(IceOption::Default))));
 }
 
@@ -66,9 +66,15 @@ fn sdes_options_choose_the_suites() {
         ["AEAD_AES_128_GCM", "AES_CM_128_HMAC_SHA1_80", "AES_CM_128_HMAC_SHA1_32"]
     );
     assert_eq!(suites(|o| o.sdes.only = vec![Profile::AesCm192HmacSha1_80]), ["AES_192_CM_HMAC_SHA1_80"]);
-    assert_eq!(suites(|o| o.sdes.order = vec![Profile::AesCm128HmacSha1_80])[..2], ["AES_CM_128_HMAC_SHA1_80", "AEAD_AES_256_GCM"]);
+    assert_eq!(
+        suites(|o| o.sdes.order = vec![Profile::AesCm128HmacSha1_80])[..2],
+        ["AES_CM_128_HMAC_SHA1_80", "AEAD_AES_256_GCM"]
+    );
     assert!(suites(|o| o.sdes.order = vec![Profile::NullHmacSha1_80]).iter().all(|suite| !suite.starts_with("NULL")));
-    let lifetime = Options { sdes: sallyport_session::SdesOptions { lifetime: true, ..Default::default() }, ..to(MediaProfile::RtpSavp) };
+    let lifetime = Options {
+        sdes: sallyport_session::SdesOptions { lifetime: true, ..Default::default() },
+        ..to(MediaProfile::RtpSavp)
+    };
     assert!(written(OFFER, lifetime).contains("a=crypto:1 AEAD_AES_256_GCM inline:KEY1|2^31\n"));
 }
 
@@ -81,7 +87,9 @@ fn nonew_offers_on_what_was_offered_and_offerer_pref_chooses_in_the_answer() {
     options.sdes.no_new = true;
     let text = written(&offer, options);
     assert_eq!(text.matches("a=crypto").count(), 2, "{text}");
-    assert!(text.contains("a=crypto:1 AES_CM_128_HMAC_SHA1_80 ") && text.contains("a=crypto:2 AES_CM_128_HMAC_SHA1_32 "));
+    assert!(
+        text.contains("a=crypto:1 AES_CM_128_HMAC_SHA1_80 ") && text.contains("a=crypto:2 AES_CM_128_HMAC_SHA1_32 ")
+    );
     for (preference, line) in [
         (vec![], "a=crypto:1 AES_CM_128_HMAC_SHA1_32"),
         (vec![Profile::AeadAes128Gcm, Profile::AesCm128HmacSha1_80], "a=crypto:3 AES_CM_128_HMAC_SHA1_80"),
@@ -137,7 +145,8 @@ fn interfaces_families_and_addresses_are_chosen() {
     let offer = masked(&bench.offer(OFFER, Options { interfaces: direction, ..Options::default() }));
     assert!(offer.contains("c=IN IP4 203.0.113.7\n"), "the advertised address: {offer}");
     assert!(offer.contains("a=rtcp:P1+1 IN IP4 203.0.113.7\n"), "{offer}");
-    let bound: Vec<_> = bench.open.values().flat_map(|open| open.values()).map(|address| address.ip().to_string()).collect();
+    let bound: Vec<_> =
+        bench.open.values().flat_map(|open| open.values()).map(|address| address.ip().to_string()).collect();
     assert_eq!(bound, ["10.0.0.1", "10.0.0.1", "10.1.0.1", "10.1.0.1"]);
     let answer = masked(&bench.answer(OFFER, Options::default()));
     assert!(answer.contains("c=IN IP4 10.0.0.1\n"), "{answer}");
@@ -216,7 +225,8 @@ fn latching_traffic_class_and_source_address_reach_the_plan() {
 #[test]
 fn keys_of_other_protocols_do_not_pass() {
     let text = written(
-        &(OFFER.to_owned() + "a=acap:1 crypto:1 AES_CM_128_HMAC_SHA1_80 inline:WVNfX19zZW1jdGwgKCkgewkyMjA7fQp9CnVubGVz\na=zrtp-hash:1.10 abc\n"),
+        &(OFFER.to_owned()
+            + "a=acap:1 crypto:1 AES_CM_128_HMAC_SHA1_80 inline:WVNfX19zZW1jdGwgKCkgewkyMjA7fQp9CnVubGVz\na=zrtp-hash:1.10 abc\n"),
         Options::default(),
     );
     assert!(!text.contains("inline") && !text.contains("zrtp"), "{text}");

@@ -1,9 +1,8 @@
 //! Every profile to every profile: before-text and after-text.
 
-
+use crate::support::{Bench, expected, masked};
 use control::{Keying, RtcpPolicy};
 use sallyport_session::{IceOption, MediaProfile, Options, RtcpMuxOptions, TransportProtocol};
-use crate::support::{Bench, expected, masked};
 
 const PLAIN: &str = "
     v=0
@@ -214,10 +213,9 @@ fn a_browsers_offer_becomes_an_sdes_offer_without_a_trace_of_webrtc() {
 #[test]
 fn an_sdes_offer_becomes_a_webrtc_offer_without_crypto_lines() {
     let mut bench = Bench::new();
-    let sdes = PLAIN.replace("RTP/AVP", "RTP/SAVP").replace(
-        "a=sendrecv",
-        "a=crypto:7 AES_CM_128_HMAC_SHA1_80 inline:WVNfX19zZW1jdGwgKCkgewkyMjA7fQp9CnVubGVz",
-    );
+    let sdes = PLAIN
+        .replace("RTP/AVP", "RTP/SAVP")
+        .replace("a=sendrecv", "a=crypto:7 AES_CM_128_HMAC_SHA1_80 inline:WVNfX19zZW1jdGwgKCkgewkyMjA7fQp9CnVubGVz");
     let mut options = Options::default();
     options.flags.web_rtc = true;
     let offer = masked(&bench.offer(&sdes, options));
@@ -262,7 +260,8 @@ fn an_sdes_offer_becomes_a_webrtc_offer_without_crypto_lines() {
 
 /// A section for each profile, as an offer or as an answer to the offer that we made.
 fn section(profile: MediaProfile, offer: Option<&str>) -> String {
-    let mut text = format!("v=0\no=x 5 5 IN IP4 192.0.2.30\ns=-\nc=IN IP4 192.0.2.30\nt=0 0\nm=audio 7000 {profile} 8\n");
+    let mut text =
+        format!("v=0\no=x 5 5 IN IP4 192.0.2.30\ns=-\nc=IN IP4 192.0.2.30\nt=0 0\nm=audio 7000 {profile} 8\n");
     if profile.is_dtls() {
         let setup = if offer.is_some() { "active" } else { "actpass" };
         text += &format!("a=setup:{setup}\na=fingerprint:sha-256 {}\n", ["0F"; 32].join(":"));

@@ -160,9 +160,13 @@ fn hold_stops_media_one_way_or_both_and_resume_brings_it_back() {
 
 #[test]
 fn a_rejected_section_gives_its_ports_back_and_comes_again() {
-    let two = format!("{PHONE_A}\n m=video 4002 RTP/SAVP 99\n a=rtpmap:99 H264/90000\n a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:WVNfX19zZW1jdGwgKCkgewkyMjA7fQp9CnVubGVz");
+    let two = format!(
+        "{PHONE_A}\n m=video 4002 RTP/SAVP 99\n a=rtpmap:99 H264/90000\n a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:WVNfX19zZW1jdGwgKCkgewkyMjA7fQp9CnVubGVz"
+    );
     let rejects = format!("{PHONE_B}\n m=video 0 RTP/SAVP 99");
-    let accepts = format!("{PHONE_B}\n m=video 6002 RTP/SAVP 99\n a=crypto:2 AEAD_AES_128_GCM inline:TzHq3Tz+JyjTjTTkCe0xf9bB2N0D6oTlxTSTdw==");
+    let accepts = format!(
+        "{PHONE_B}\n m=video 6002 RTP/SAVP 99\n a=crypto:2 AEAD_AES_128_GCM inline:TzHq3Tz+JyjTjTTkCe0xf9bB2N0D6oTlxTSTdw=="
+    );
     let mut bench = Bench::new();
     bench.offer(&two, savp());
     assert_eq!(bench.ports_open(), 8);
@@ -219,8 +223,9 @@ fn a_new_association_needs_a_new_tls_id_fingerprint_or_role_and_not_an_ice_resta
     assert_eq!(association(&bench), (Some(DtlsRole::Client), 1), "another address with ICE");
 
     let renewed = moved.replace("tls-id:1111", "tls-id:2222");
-    web(&mut bench, &renewed, false);
+    let third = web(&mut bench, &renewed, false);
     assert_eq!(association(&bench).1, 2, "another tls-id");
+    assert_ne!(line(&second, "a=tls-id"), line(&third, "a=tls-id"), "ours changes with the peer's");
 
     let certificate = renewed.replace("sha-256 01:02", "sha-256 99:02");
     web(&mut bench, &certificate, false);
@@ -272,6 +277,16 @@ fn a_peer_that_moves_opens_its_latch_once_more() {
     let generations: Vec<_> = bench.plan().transports.iter().map(|transport| transport.latch_generation).collect();
     assert_eq!(generations, [1, 1, 0, 0]);
     assert_eq!(bench.plan().transports[0].remote, Some("192.0.2.1:4100".parse().unwrap()));
+}
+
+#[test]
+fn an_address_of_zero_with_ice_is_no_hold() {
+    let trickle = WEB.replace("m=audio 50000", "m=audio 9").replace("192.0.2.20", "0.0.0.0");
+    let mut bench = Bench::new();
+    let offer = bench.offer(&trickle, Options { ice: Some(IceOption::Remove), ..savp() });
+    assert!(String::from_utf8(offer.sdp).expect("UTF-8").contains("c=IN IP4 10.0.0.1\r\n"));
+    bench.answer(PHONE_B, Options::default());
+    assert!(bench.plan().flows.iter().all(|flow| flow.forward_media));
 }
 
 #[test]

@@ -55,6 +55,7 @@ impl Bench {
         Self::with(config())
     }
 
+    #[allow(clippy::disallowed_methods)] // the start of a clock that the tests advance
     pub(crate) fn with(config: SessionConfig) -> Self {
         let now = Instant::now();
         let clocks = Clocks { instant: now, system: SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000) };
