@@ -1,6 +1,7 @@
 //! A client of rtpengine's control protocol, with JSON bodies.
 
 use std::net::{SocketAddr, UdpSocket};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
@@ -9,8 +10,10 @@ use serde_json::{Value, json};
 /// Speaks to one server. Each request is sent once; the answer is awaited for five seconds.
 pub struct NgClient {
     socket: UdpSocket,
-    next_cookie: u64,
 }
+
+/// Shared by all clients: a server takes a repeated cookie for a repeated request.
+static NEXT_COOKIE: AtomicU64 = AtomicU64::new(1);
 
 impl NgClient {
     /// A client of the server at this address.
@@ -18,13 +21,12 @@ impl NgClient {
         let socket = UdpSocket::bind(if server.is_ipv4() { "127.0.0.1:0" } else { "[::1]:0" })?;
         socket.connect(server)?;
         socket.set_read_timeout(Some(Duration::from_secs(5)))?;
-        Ok(Self { socket, next_cookie: 1 })
+        Ok(Self { socket })
     }
 
     /// Sends a request and returns the whole answer, whatever its result.
     pub fn request(&mut self, body: &Value) -> anyhow::Result<Value> {
-        let cookie = format!("{}-{}", std::process::id(), self.next_cookie);
-        self.next_cookie += 1;
+        let cookie = format!("{}-{}", std::process::id(), NEXT_COOKIE.fetch_add(1, Ordering::Relaxed));
         self.socket.send(format!("{cookie} {body}").as_bytes())?;
         let mut buffer = vec![0; 65_536];
         loop {

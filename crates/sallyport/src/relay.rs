@@ -119,6 +119,9 @@ fn introduce(settings: &Settings, pump: &Pump, ng: SocketAddr, admin: SocketAddr
     println!("try      cargo xtask demo, or curl http://{admin}/metrics; Ctrl-C ends");
 }
 
+/// The way back to somebody who asked about a call.
+type DetailWay = oneshot::Sender<Option<Box<CallDetail>>>;
+
 /// What the one task owns.
 struct Relay {
     session: Session,
@@ -130,7 +133,7 @@ struct Relay {
     tallies: Tallies,
     failed_workers: Vec<(WorkerId, String)>,
     /// Calls that somebody asked about over HTTP and whose worker has been queried.
-    details: HashMap<Token, (String, oneshot::Sender<Option<Box<CallDetail>>>)>,
+    details: HashMap<Token, (String, DetailWay)>,
     own_requests: u64,
 }
 
@@ -280,7 +283,7 @@ impl Relay {
         }
     }
 
-    fn send_detail(&mut self, id: &str, way: oneshot::Sender<Option<Box<CallDetail>>>, reply: Result<Reply, Refusal>) {
+    fn send_detail(&mut self, id: &str, way: DetailWay, reply: Result<Reply, Refusal>) {
         let report = match &reply {
             Ok(Reply::Query(report)) => Some(&**report),
             _ => None,
