@@ -1,0 +1,413 @@
+//! Datagrams in, datagrams out, with a session played by the test.
+#![allow(clippy::disallowed_methods, clippy::unwrap_used)]
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant, SystemTime};
+
+use proptest::prelude::*;
+use sallyport_ng::{CommandName, CommandResult, Dictionary, Outcome, Server, ServerConfig, Value, bencode};
+use session::{
+    AddressFamily, CallReport, CodecOptions, Deleted, DtlsOption, Flags, IceOption, InterfaceOptions, MediaProfile,
+    MediaReport, Negotiation, Options, OsrtpOptions, Refusal, ReplaceOptions, Reply, Request, RewrittenSdp,
+    RtcpMuxOptions, SdesOptions, SessionStatistics, SsrcReport, StreamReport, TagReport, Tally, Token, Totals,
+    TransportProtocol,
+};
+
+const SDP: &str =
+    "v=0\r\no=- 1 1 IN IP4 192.0.2.10\r\ns=-\r\nc=IN IP4 192.0.2.10\r\nt=0 0\r\nm=audio 40000 RTP/AVP 0\r\n";
+
+fn peer(port: u16) -> SocketAddr {
+    SocketAddr::from(([192, 0, 2, 9], port))
+}
+
+fn server() -> Server {
+    Server::new(ServerConfig::default())
+}
+
+/// The reply to a datagram that needs no session.
+fn reply(server: &mut Server, datagram: &[u8]) -> String {
+    match server.handle_datagram(Instant::now(), peer(1), datagram) {
+        Outcome::Reply(reply) => String::from_utf8(reply.bytes.to_vec()).unwrap(),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn request(server: &mut Server, datagram: &[u8]) -> (Token, Request) {
+    match server.handle_datagram(Instant::now(), peer(1), datagram) {
+        Outcome::Request(token, request) => (token, *request),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// The whole exchange of one datagram for which the session has this answer.
+fn exchange(datagram: &[u8], answer: Result<Reply, Refusal>) -> String {
+    let mut server = server();
+    let (token, _) = request(&mut server, datagram);
+    let replies = server.handle_reply(Instant::now(), token, &answer);
+    assert_eq!(replies.len(), 1);
+    String::from_utf8(replies[0].bytes.to_vec()).unwrap()
+}
+
+fn sdp_reply(warnings: &[&str]) -> Result<Reply, Refusal> {
+    let warnings = warnings.iter().map(|&warning| warning.into()).collect();
+    Ok(Reply::Sdp(RewrittenSdp { sdp: b"v=0\r\n".to_vec(), warnings }))
+}
+
+#[test]
+fn ping_is_answered_at_once_in_its_own_encoding() {
+    let mut server = server();
+    assert_eq!(reply(&mut server, b"5323_1 d7:command4:pinge"), "5323_1 d6:result4:ponge");
+    assert_eq!(reply(&mut server, br#"5323_2 {"command": "ping"}"#), r#"5323_2 {"result":"pong"}"#);
+    assert_eq!(server.counters().of(CommandName::Ping, CommandResult::Pong), 2);
+}
+
+/// As Kamailio 5.6.3's rtpengine module wrote it on the wire.
+#[test]
+fn an_offer_of_kamailio_is_understood_to_the_last_key() {
+    let datagram = format!(
+        "0_4711_3 d8:supportsl10:load limite3:sdp90:{SDP}3:ICE5:force4:DTLS7:passive5:label6:caller3:TOSi184e14:address-\
+         family3:IP413:media-address9:127.0.0.19:directionl8:external8:internale5:flagsl13:trust-address12:generate-\
+         mid13:strict-source12:OSRTP-accepte7:replacel6:origin18:session-connectione5:codecd5:stripl4:G722ee18:transport-\
+         protocol9:RTP/SAVPF8:rtcp-muxl5:offer6:accepte4:SDESl3:off20:no-NULL_HMAC_SHA1_32e7:call-id31:a84b4c76e66710@\
+         pc33.example.com10:via-branch10:z9hG4bKxyz13:received-froml3:IP49:127.0.0.1e8:from-tag10:19283017746:to-tag7:\
+         a6c85cf7:command5:offere"
+    );
+    let mut server = server();
+    let (token, request) = request(&mut server, datagram.as_bytes());
+    let null = session_profile("NULL_HMAC_SHA1_32");
+    let expected = Negotiation {
+        call_id: "a84b4c76e66710@pc33.example.com".into(),
+        from_tag: "1928301774".into(),
+        to_tag: Some("a6c85cf".into()),
+        via_branch: Some("z9hG4bKxyz".into()),
+        sdp: SDP.into(),
+        received_from: "127.0.0.1".parse().ok(),
+        options: Options {
+            transport_protocol: Some(TransportProtocol::Profile(MediaProfile::RtpSavpf)),
+            ice: Some(IceOption::Force),
+            dtls: Some(DtlsOption::Passive),
+            sdes: SdesOptions { off: true, exclude: vec![null], ..SdesOptions::default() },
+            osrtp: OsrtpOptions { accept: true, accept_legacy: true, ..OsrtpOptions::default() },
+            rtcp_mux: RtcpMuxOptions { offer: true, accept: true, ..RtcpMuxOptions::default() },
+            interfaces: InterfaceOptions { from: Some("external".into()), to: Some("internal".into()) },
+            replace: ReplaceOptions { origin: true, session_connection: true, ..ReplaceOptions::default() },
+            flags: Flags { trust_address: true, generate_mid: true, strict_source: true, ..Flags::default() },
+            address_family: Some(AddressFamily::Ip4),
+            media_address: "127.0.0.1".parse().ok(),
+            label: Some("caller".into()),
+            traffic_class: Some(184),
+            codec: CodecOptions { strip: vec!["G722".into()], ..CodecOptions::default() },
+            ..Options::default()
+        },
+    };
+    assert_eq!(request, Request::Offer(Box::new(expected)));
+    let replies = server.handle_reply(Instant::now(), token, &sdp_reply(&[]));
+    assert_eq!(replies.len(), 1);
+    assert_eq!(replies[0].peer, peer(1));
+    assert_eq!(&*replies[0].bytes, b"0_4711_3 d6:result2:ok3:sdp5:v=0\r\ne");
+}
+
+fn session_profile(name: &str) -> control::Profile {
+    control::Profile::from_sdes_name(name).unwrap()
+}
+
+#[test]
+fn an_answer_in_json_gets_its_reply_in_json() {
+    let datagram =
+        br#"c1 {"command":"answer","call-id":"c","from-tag":"a","to-tag":"b","sdp":"v=0\r\n","flags":["WebRTC"]}"#;
+    let mut server = server();
+    let (token, request) = request(&mut server, datagram);
+    let Request::Answer(answer) = request else { panic!() };
+    assert_eq!(
+        (answer.call_id.as_str(), answer.to_tag.as_deref(), answer.sdp.as_slice()),
+        ("c", Some("b"), &b"v=0\r\n"[..])
+    );
+    assert!(answer.options.flags.web_rtc);
+    let replies = server.handle_reply(Instant::now(), token, &sdp_reply(&["one", "two"]));
+    assert_eq!(&*replies[0].bytes, br#"c1 {"result":"ok","warning":"one; two","sdp":"v=0\r\n"}"#);
+}
+
+#[test]
+fn delete_reads_its_flags_and_answers_with_a_warning_or_statistics() {
+    let datagram =
+        b"c d7:command6:delete7:call-id1:c8:from-tag1:a6:to-tag1:b5:flagsl5:fatal4:fast6:to-tage12:delete delay1:0e";
+    let mut server = server();
+    let (_, request) = request(&mut server, datagram);
+    let Request::Delete(delete) = request else { panic!() };
+    assert!(delete.fatal && delete.fast && delete.match_to_tag);
+    assert_eq!((delete.delay, delete.from_tag.as_deref()), (Some(Duration::ZERO), Some("a")));
+    let unknown = Deleted { report: None, warning: Some("Call-ID not found or tags didn't match") };
+    assert_eq!(
+        exchange(b"c d7:command6:delete7:call-id1:ce", Ok(Reply::Deleted(unknown))),
+        "c d6:result2:ok7:warning38:Call-ID not found or tags didn't matche"
+    );
+}
+
+#[test]
+fn a_query_is_answered_in_rtpengines_structure() {
+    let report = CallReport {
+        call_id: "c".into(),
+        created: SystemTime::UNIX_EPOCH + Duration::from_micros(1_402_064_111_250_000),
+        last_signal: SystemTime::UNIX_EPOCH + Duration::from_secs(1_402_064_116),
+        totals: Totals {
+            rtp: Tally { packets: 705, bytes: 100_287, errors: 1 },
+            rtcp: Tally { packets: 22, bytes: 2244, errors: 0 },
+        },
+        ssrcs: BTreeMap::from([(
+            77,
+            SsrcReport {
+                packets: 5,
+                bytes: 800,
+                last_timestamp: 160,
+                last_sequence_number: 9,
+                cumulative_loss: -1,
+                jitter: 3,
+            },
+        )]),
+        tags: vec![TagReport {
+            tag: "a".into(),
+            via_branch: Some("z9".into()),
+            label: Some("caller".into()),
+            created: SystemTime::UNIX_EPOCH + Duration::from_secs(1_402_064_111),
+            in_dialogue_with: vec!["b".into()],
+            medias: vec![MediaReport {
+                index: 1,
+                kind: "audio".into(),
+                protocol: "RTP/SAVPF".into(),
+                codec: Some("opus".into()),
+                flags: vec!["ICE", "DTLS-SRTP"],
+                ingress_ssrcs: vec![77],
+                egress_ssrcs: vec![78],
+                streams: vec![StreamReport {
+                    local: "192.0.2.1:30018".parse().unwrap(),
+                    endpoint: "192.0.2.2:57370".parse().ok(),
+                    advertised_endpoint: "[2001:db8::2]:57371".parse().ok(),
+                    crypto_suite: Some(session_profile("AEAD_AES_128_GCM")),
+                    last_packet: Some(SystemTime::UNIX_EPOCH + Duration::from_secs(1_402_064_124)),
+                    ssrcs: vec![77],
+                    flags: vec!["RTP"],
+                    received: Tally { packets: 343, bytes: 56_950, errors: 1 },
+                    sent: Tally { packets: 3, bytes: 300, errors: 0 },
+                }],
+            }],
+        }],
+    };
+    let expected = concat!(
+        r#"1 {"result":"ok","created":1402064111,"created_us":250000,"created_ts":1402064111250000,"#,
+        r#""last signal":1402064116,"last redis update":0,"#,
+        r#""SSRC":{"77":{"packets":5,"bytes":800,"last RTP timestamp":160,"last RTP seq":9,"cumulative loss":-1,"jitter":3}},"#,
+        r#""tags":{"a":{"tag":"a","via-branch":"z9","label":"caller","created":1402064111,"in dialogue with":"b","#,
+        r#""subscriptions":[{"tag":"b","type":"offer/answer"}],"subscribers":[{"tag":"b","type":"offer/answer"}],"#,
+        r#""medias":[{"index":1,"type":"audio","protocol":"RTP/SAVPF","codec":"opus","#,
+        r#""streams":[{"local port":30018,"local address":"192.0.2.1","family":"IPv4","#,
+        r#""endpoint":{"family":"IPv4","address":"192.0.2.2","port":57370},"#,
+        r#""advertised endpoint":{"family":"IPv6","address":"2001:db8::2","port":57371},"#,
+        r#""crypto suite":"AEAD_AES_128_GCM","last packet":1402064124,"last kernel packet":0,"last user packet":1402064124,"#,
+        r#""SSRC":[77],"flags":["RTP"],"stats":{"packets":343,"bytes":56950,"errors":1},"#,
+        r#""stats_out":{"packets":3,"bytes":300,"errors":0}}],"#,
+        r#""flags":["ICE","DTLS-SRTP"],"ingress SSRCs":[77],"egress SSRCs":[78]}]}},"#,
+        r#""totals":{"RTP":{"packets":705,"bytes":100287,"errors":1},"RTCP":{"packets":22,"bytes":2244,"errors":0}}}"#,
+    );
+    let asked = br#"1 {"command":"query","call-id":"c"}"#;
+    assert_eq!(exchange(asked, Ok(Reply::Query(Box::new(report)))), expected);
+}
+
+#[test]
+fn list_and_statistics_are_answered() {
+    let mut server = server();
+    let (_, first) = request(&mut server, b"1 d7:command4:liste");
+    let (_, second) = request(&mut server, b"2 d7:command4:list5:limit2:10e");
+    assert_eq!((first, second), (Request::List { limit: 32 }, Request::List { limit: 10 }));
+    assert_eq!(
+        reply(&mut server, b"3 d7:command4:list5:limiti0ee"),
+        "3 d12:error-reason24:limit must be above zero6:result5:errore"
+    );
+    let calls = Ok(Reply::List(vec!["x".into(), "y".into()]));
+    assert_eq!(exchange(b"1 d7:command4:liste", calls), "1 d5:callsl1:x1:ye6:result2:oke");
+    let statistics = SessionStatistics { calls: 2, offers: 7, ..SessionStatistics::default() };
+    let text = exchange(br#"1 {"command":"statistics"}"#, Ok(Reply::Statistics(Box::new(statistics))));
+    let json: serde_json::Value = serde_json::from_str(text.strip_prefix("1 ").unwrap()).unwrap();
+    assert_eq!(json["statistics"]["currentstatistics"]["sessionstotal"], 2);
+    assert_eq!(json["statistics"]["controlstatistics"]["totaloffercount"], 7);
+    assert_eq!(json["statistics"]["totalstatistics"]["uptime"], "0");
+}
+
+#[test]
+fn refusals_are_errors_in_the_sessions_words() {
+    let offer = b"1 d7:command5:offere";
+    for (refusal, reason) in [
+        (Refusal::NoCallId, "No call-id in message"),
+        (Refusal::NoSdp, "No SDP body in message"),
+        (Refusal::UnknownCallId, "Unknown call-id"),
+        (Refusal::Unsupported("codec transcode".into()), "Unsupported option: codec transcode"),
+    ] {
+        let expected = format!("1 d12:error-reason{}:{reason}6:result5:errore", reason.len());
+        assert_eq!(exchange(offer, Err(refusal)), expected);
+    }
+}
+
+#[test]
+fn a_load_limit_is_an_error_unless_the_requester_knows_better() {
+    let full = || Err(Refusal::LoadLimit("100 calls".into()));
+    assert_eq!(exchange(b"1 d7:command5:offere", full()), "1 d12:error-reason9:100 calls6:result5:errore");
+    assert_eq!(
+        exchange(b"1 d8:supportsl10:load limite7:command5:offere", full()),
+        "1 d7:message9:100 calls6:result10:load limite"
+    );
+}
+
+#[test]
+fn unbuilt_and_unknown_commands_are_refused_by_name() {
+    let mut server = server();
+    for (command, reason) in [
+        ("play media", "Unsupported command: play media (this relay does not play media)"),
+        ("start recording", "Unsupported command: start recording (this relay does not record)"),
+        ("subscribe_request", "Unsupported command: subscribe_request (this relay does not fork media)"),
+        ("block DTMF", "Unsupported command: block DTMF (this relay does not block media)"),
+        ("offfer", "Unrecognized command: offfer"),
+        ("", "Unrecognized command: "),
+    ] {
+        let datagram = format!("{} d7:command{}:{command}e", command.len() + 50, command.len());
+        let text = reply(&mut server, datagram.as_bytes());
+        assert!(text.ends_with(&format!("d12:error-reason{}:{reason}6:result5:errore", reason.len())), "{text}");
+    }
+    assert_eq!(server.counters().of(CommandName::Unsupported, CommandResult::Error), 4);
+    assert_eq!(server.counters().of(CommandName::Unrecognized, CommandResult::Error), 2);
+}
+
+#[test]
+fn malformed_messages_get_an_error_that_names_the_place() {
+    let mut server = server();
+    for (body, reason) in [
+        ("", "Failed to decode message: message ends inside a value at byte 0"),
+        (
+            "d7:command5:offer3:sdp4294967296:v=0e",
+            "Failed to decode message: string longer than the message at byte 22",
+        ),
+        ("d7:command99999999999999999999:e", "Failed to decode message: string longer than the message at byte 10"),
+        ("d7:command5:offer", "Failed to decode message: message ends inside a value at byte 17"),
+        ("d7:commandi1ee", "command is a number, not a string"),
+        ("de", "No command in message"),
+        ("le", "Failed to decode message: message is a list, not a dictionary"),
+        ("d7:command5:offer3:sdpi1ee", "sdp is a number, not a string"),
+        ("d7:command5:offer7:call-idlee", "call-id is a list, not a string"),
+        ("d7:command5:offer13:received-from3:anye", "Bad value of received-from: any"),
+    ] {
+        let text = reply(&mut server, format!("c {body}").as_bytes());
+        assert_eq!(text, format!("c d12:error-reason{}:{reason}6:result5:errore", reason.len()), "{body}");
+    }
+    let text = reply(&mut server, br#"c {"command": "#);
+    assert_eq!(
+        text,
+        r#"c {"result":"error","error-reason":"Failed to decode message: EOF while parsing a value at line 1 column 12"}"#
+    );
+}
+
+#[test]
+fn what_has_no_cookie_is_dropped_and_counted() {
+    let mut server = server();
+    for datagram in [&b""[..], b"\x80\x00\x12\x34", b"nospace", b" d7:command4:pinge"] {
+        assert!(matches!(server.handle_datagram(Instant::now(), peer(1), datagram), Outcome::Absorbed));
+    }
+    assert_eq!(server.counters().malformed, 4);
+}
+
+#[test]
+fn a_description_of_a_million_lines_passes_through_as_bytes() {
+    let sdp = "a\n".repeat(1_000_000);
+    let datagram = format!("1 d7:command5:offer3:sdp{}:{sdp}e", sdp.len());
+    let (_, request) = request(&mut server(), datagram.as_bytes());
+    let Request::Offer(offer) = request else { panic!() };
+    assert_eq!(offer.sdp.len(), 2_000_000);
+}
+
+#[test]
+fn a_repeated_request_is_done_once_and_answered_to_everybody() {
+    let now = Instant::now();
+    let mut server = server();
+    let datagram = b"0_1_7 d7:command5:offere";
+    let (token, _) = request(&mut server, datagram);
+    for port in [1, 2] {
+        assert!(matches!(server.handle_datagram(now, peer(port), datagram), Outcome::Absorbed));
+    }
+    let replies = server.handle_reply(now, token, &sdp_reply(&[]));
+    assert_eq!(replies.iter().map(|reply| reply.peer).collect::<Vec<_>>(), [peer(1), peer(2)]);
+    assert_eq!(replies[0].bytes, replies[1].bytes);
+    let Outcome::Reply(again) = server.handle_datagram(now, peer(3), datagram) else { panic!() };
+    assert_eq!((again.peer, &again.bytes), (peer(3), &replies[0].bytes));
+    assert_eq!(server.counters().retransmissions, 3);
+    assert_eq!(server.counters().of(CommandName::Offer, CommandResult::Ok), 1);
+    assert!(server.handle_reply(now, token, &sdp_reply(&[])).is_empty());
+    // After its time it is a request once more.
+    let later = now + Duration::from_secs(31);
+    assert!(matches!(server.handle_datagram(later, peer(1), datagram), Outcome::Request(..)));
+}
+
+#[test]
+fn two_proxies_with_the_same_cookie_do_not_get_each_others_reply() {
+    let mut server = server();
+    let (first, _) = request(&mut server, b"0_1_7 d7:call-id1:x7:command5:offere");
+    server.handle_reply(Instant::now(), first, &sdp_reply(&[]));
+    let (_, second) = request(&mut server, b"0_1_7 d7:call-id1:y7:command5:offere");
+    let Request::Offer(offer) = second else { panic!() };
+    assert_eq!(offer.call_id, "y");
+}
+
+#[test]
+fn beyond_the_bound_requests_are_refused_and_may_be_repeated() {
+    let mut server = Server::new(ServerConfig { requests: 1, ..ServerConfig::default() });
+    let (token, _) = request(&mut server, b"1 d7:command5:offere");
+    let second = b"2 d8:supportsl10:load limite7:command5:offere";
+    assert_eq!(reply(&mut server, second), "2 d7:message27:Too many requests at a time6:result10:load limite");
+    server.handle_reply(Instant::now(), token, &sdp_reply(&[]));
+    request(&mut server, second);
+    assert_eq!(server.under_way(), 1);
+}
+
+#[test]
+fn a_reply_that_fits_no_datagram_is_shortened() {
+    let calls = Ok(Reply::List((0..10_000).map(|number| format!("call-{number}")).collect()));
+    assert_eq!(
+        exchange(b"1 d7:command4:list5:limiti10000ee", calls),
+        "1 d12:error-reason29:Reply too long for a datagram6:result5:errore"
+    );
+}
+
+proptest! {
+    #[test]
+    fn arbitrary_datagrams_never_panic(datagram in prop::collection::vec(any::<u8>(), 0..300)) {
+        server().handle_datagram(Instant::now(), peer(1), &datagram);
+    }
+
+    #[test]
+    fn arbitrary_dictionaries_are_answered_or_handed_on(
+        command in "(ping|offer|answer|delete|query|list|statistics|play media|x)",
+        entries in prop::collection::vec(("(flags|ICE|SDES|codec|replace|direction|TOS|limit|supports|call-id|rtcp-mux|rtpp-flags|delete delay|[a-z_ -]{1,12})", any_value()), 0..6),
+    ) {
+        let mut dictionary = Dictionary::new().with("command", Value::string(command));
+        for (key, value) in entries {
+            dictionary.insert(key, value);
+        }
+        let datagram = [b"1 ".as_slice(), &bencode::encode(&dictionary.into())].concat();
+        prop_assert!(!matches!(server().handle_datagram(Instant::now(), peer(1), &datagram), Outcome::Absorbed));
+    }
+}
+
+fn any_value() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        any::<i64>().prop_map(Value::Integer),
+        "\\PC{0,20}".prop_map(Value::string),
+        prop::collection::vec(any::<u8>(), 0..12).prop_map(Value::String),
+    ];
+    leaf.prop_recursive(3, 20, 4, |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..4).prop_map(Value::List),
+            prop::collection::vec(("[a-z]{1,8}", inner), 0..4).prop_map(|entries| {
+                let mut dictionary = Dictionary::new();
+                entries.into_iter().for_each(|(key, value)| dictionary.insert(key, value));
+                dictionary.into()
+            }),
+        ]
+    })
+}
