@@ -8,14 +8,14 @@ use admin::{
     Address, CallDetail, CallSummary, Calls, Histogram, Labelled, LegDetail, NgSnapshot, SectionDetail,
     SessionSnapshot, Snapshot, StreamDetail, TransportDetail, WorkerSnapshot,
 };
-use control::{BindFailure, Component, Event, SecuredBy, TransportEvent};
+use control::{BindFailure, Component, Event, Profile, SecuredBy, TransportEvent, TransportFailure};
+use ng::{CommandName, CommandResult};
 use pump::{BATCH_BUCKETS, WorkerReport};
 use session::{
     CallReport, CallView, EndReason, KeyingKind, LegView, SectionView, Session, StreamReport, TransportView,
 };
 
-/// Events counted by kind.
-#[derive(Default)]
+/// Events counted by kind. Every kind that can occur is there from the start, so that rates begin at zero.
 pub(crate) struct Tallies {
     ended: BTreeMap<&'static str, u64>,
     sdes: BTreeMap<&'static str, u64>,
@@ -26,6 +26,29 @@ pub(crate) struct Tallies {
     latched: u64,
     keys_nearly_spent: u64,
 }
+
+impl Default for Tallies {
+    fn default() -> Self {
+        Self {
+            ended: EndReason::ALL.map(|reason| (reason.label(), 0)).into(),
+            sdes: Profile::all().filter(|profile| !profile.is_null()).map(|profile| (profile.sdes_name(), 0)).collect(),
+            handshakes_completed: 0,
+            handshakes_failed: TransportFailure::ALL.map(|failure| (failure.label(), 0)).into(),
+            ice: [NOMINATED, CONSENT_LOST].map(|event| (event, 0)).into(),
+            bind_failures: [IN_USE, NOT_AVAILABLE, EXHAUSTED, OTHER].map(|cause| (cause, 0)).into(),
+            latched: 0,
+            keys_nearly_spent: 0,
+        }
+    }
+}
+
+const NOMINATED: &str = "nominated";
+const CONSENT_LOST: &str = "consent_lost";
+
+const IN_USE: &str = "in_use";
+const NOT_AVAILABLE: &str = "address_not_available";
+const EXHAUSTED: &str = "exhausted";
+const OTHER: &str = "other";
 
 impl Tallies {
     pub(crate) fn count(&mut self, event: &Event) {
@@ -42,8 +65,8 @@ impl Tallies {
 
     fn count_transport(&mut self, event: &TransportEvent) {
         match event {
-            TransportEvent::Nominated { .. } => *self.ice.entry("nominated").or_default() += 1,
-            TransportEvent::ConsentLost => *self.ice.entry("consent_lost").or_default() += 1,
+            TransportEvent::Nominated { .. } => *self.ice.entry(NOMINATED).or_default() += 1,
+            TransportEvent::ConsentLost => *self.ice.entry(CONSENT_LOST).or_default() += 1,
             TransportEvent::Secured(SecuredBy::Sdes { outbound, .. }) => {
                 *self.sdes.entry(outbound.sdes_name()).or_default() += 1;
             }
@@ -57,10 +80,10 @@ impl Tallies {
 
 fn bind_failure(cause: &BindFailure) -> &'static str {
     match cause {
-        BindFailure::InUse => "in_use",
-        BindFailure::AddressNotAvailable => "address_not_available",
-        BindFailure::Exhausted(_) => "exhausted",
-        BindFailure::Other(_) => "other",
+        BindFailure::InUse => IN_USE,
+        BindFailure::AddressNotAvailable => NOT_AVAILABLE,
+        BindFailure::Exhausted(_) => EXHAUSTED,
+        BindFailure::Other(_) => OTHER,
     }
 }
 
@@ -105,7 +128,12 @@ fn labelled(counts: &BTreeMap<&'static str, u64>) -> Vec<Labelled<1>> {
 
 fn ng_snapshot(ng: &ng::Server) -> NgSnapshot {
     let counters = ng.counters();
-    let commands = counters.iter().filter(|(_, _, count)| *count > 0);
+    let usual = |command: CommandName, result: CommandResult| match command {
+        CommandName::Ping => result == CommandResult::Pong,
+        CommandName::Malformed | CommandName::Unrecognized | CommandName::Unsupported => result == CommandResult::Error,
+        _ => matches!(result, CommandResult::Ok | CommandResult::Error),
+    };
+    let commands = counters.iter().filter(|&(command, result, count)| count > 0 || usual(command, result));
     NgSnapshot {
         commands: commands
             .map(|(command, result, count)| Labelled { labels: [command.label(), result.label()], count })

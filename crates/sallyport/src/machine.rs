@@ -24,6 +24,11 @@ fn is_global(address: &IpAddr) -> bool {
     !address.is_loopback() && !address.is_unspecified() && !is_link_local
 }
 
+/// Whether sockets can be bound to a media address: an error at the start is clearer than one at the first call.
+pub(crate) fn check_address(address: IpAddr) -> std::io::Result<()> {
+    std::net::UdpSocket::bind((address, 0)).map(drop)
+}
+
 /// Processors that this process may use.
 pub(crate) fn processors() -> u16 {
     std::thread::available_parallelism().map_or(1, |count| count.get().min(64) as u16)

@@ -1,6 +1,7 @@
 //! The running server: one task owns the session and the ng protocol's state; everything else talks to it.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::io::Write;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -15,10 +16,10 @@ use packet_io::MmsgConfig;
 use pump::{Notice, Pump, PumpConfig, SendError};
 use rand::TryRng;
 use rand::rngs::SysRng;
-use session::{Clocks, Output, Query, Refusal, Reply, Request, Session, SessionConfig, Token};
+use session::{Clocks, Delete, Output, Query, Refusal, Reply, Request, Session, SessionConfig, Token};
 use tokio::net::{TcpListener, UdpSocket};
 use tokio::sync::{Notify, mpsc, oneshot};
-use tokio::time::{sleep_until, timeout};
+use tokio::time::{sleep, sleep_until, timeout};
 
 use crate::answers::{self, Tallies};
 use crate::machine;
@@ -33,11 +34,14 @@ const BACKLOG_PAUSE: Duration = Duration::from_millis(5);
 /// The ng protocol numbers its requests from 0; our own begin here.
 const FIRST_OWN_TOKEN: u64 = 1 << 63;
 
-/// How long the end of the admin listener may take.
+/// How long the end of the calls may take, and that of the admin listener.
 const FAREWELL: Duration = Duration::from_secs(2);
 
 /// Starts everything, serves until SIGINT or SIGTERM, ends everything in order.
 pub(crate) fn run(settings: Settings) -> anyhow::Result<()> {
+    for interface in &settings.interfaces {
+        machine::check_address(interface.address).with_context(|| format!("media address {}", interface.address))?;
+    }
     machine::check_limits(settings.ports);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     runtime.block_on(serve(settings))
@@ -72,7 +76,7 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
         ng: ng::Server::new(ng::ServerConfig::default()),
         pump,
         ng_socket,
-        backlog: VecDeque::new(),
+        backlog: BTreeMap::new(),
         tallies: Tallies::default(),
         failed_workers: Vec::new(),
         details: HashMap::new(),
@@ -99,8 +103,7 @@ fn session(settings: &Settings, identity: &Identity) -> anyhow::Result<Session> 
     Ok(Session::new(config, Clocks { instant: Instant::now(), system: SystemTime::now() }, seed))
 }
 
-/// The lines that a newcomer reads, and a test takes the addresses from.
-#[allow(clippy::print_stdout)]
+/// The lines that a newcomer reads, and a program takes the addresses from: the first word names the line.
 fn introduce(settings: &Settings, pump: &Pump, ng: SocketAddr, admin: SocketAddr) {
     let backend = pump.capabilities(WorkerId(0)).map_or("none", |capabilities| capabilities.name);
     let media: Vec<String> = settings
@@ -112,11 +115,15 @@ fn introduce(settings: &Settings, pump: &Pump, ng: SocketAddr, admin: SocketAddr
         })
         .collect();
     let (first, last) = settings.ports;
-    println!("ng       {ng} (UDP): point Kamailio's or OpenSIPS's rtpengine module here");
-    println!("admin    http://{admin}/ with metrics, healthz, readyz, calls, calls/ID");
-    println!("media    {} ports {first}-{last}", media.join(" "));
-    println!("backend  {backend}, {} workers: UDP sockets in batches, which need no privilege", settings.workers);
-    println!("try      cargo xtask demo, or curl http://{admin}/metrics; Ctrl-C ends");
+    let lines = [
+        format!("ng       {ng} (UDP): point Kamailio's or OpenSIPS's rtpengine module here"),
+        format!("admin    http://{admin}/ with metrics, healthz, readyz, calls, calls/ID"),
+        format!("media    {} ports {first}-{last}", media.join(" ")),
+        format!("backend  {backend}, {} workers: UDP sockets in batches, which need no privilege", settings.workers),
+        format!("try      cargo xtask demo, or curl http://{admin}/metrics; Ctrl-C ends"),
+    ];
+    // Nobody has to read them.
+    let _ = writeln!(std::io::stdout(), "{}", lines.join("\n"));
 }
 
 /// The way back to somebody who asked about a call.
@@ -128,8 +135,8 @@ struct Relay {
     ng: ng::Server,
     pump: Pump,
     ng_socket: UdpSocket,
-    /// Commands that a worker had no room for, in order.
-    backlog: VecDeque<(WorkerId, Command)>,
+    /// Commands that a worker had no room for, in order: a queue for each, so that one that hangs holds up no other.
+    backlog: BTreeMap<WorkerId, VecDeque<Command>>,
     tallies: Tallies,
     failed_workers: Vec<(WorkerId, String)>,
     /// Calls that somebody asked about over HTTP and whose worker has been queried.
@@ -148,7 +155,6 @@ impl Relay {
         let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
         let mut buffer = vec![0; MAX_REQUEST];
         loop {
-            self.flush_backlog();
             let deadline = self.deadline();
             tokio::select! {
                 received = self.ng_socket.recv_from(&mut buffer) => match received {
@@ -156,11 +162,7 @@ impl Relay {
                     // An ICMP error of an earlier reply: nothing is wrong with the socket.
                     Err(error) => tracing::debug!(%error, "ng: receive"),
                 },
-                () = noticed.notified() => {
-                    while let Ok(notice) = notices.try_recv() {
-                        self.handle_notice(notice);
-                    }
-                }
+                () = noticed.notified() => self.handle_notices(&notices),
                 Some(question) = questions.recv() => self.answer(question),
                 () = sleep_until(deadline.into()) => self.session.handle_timeout(Instant::now()),
                 _ = interrupt.recv() => break,
@@ -168,9 +170,39 @@ impl Relay {
             }
             self.carry_out().await;
         }
-        tracing::info!(calls = self.session.calls().len(), "ending");
+        tokio::select! {
+            () = self.end_calls(&notices, noticed) => {}
+            () = sleep(FAREWELL) => tracing::warn!("some calls did not end in time"),
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
         self.pump.shutdown();
         Ok(())
+    }
+
+    /// Deletes every call, and waits until the workers have closed them.
+    async fn end_calls(&mut self, notices: &Receiver<Notice>, noticed: &Notify) {
+        let calls = self.session.calls();
+        tracing::info!(calls = calls.len(), "ending");
+        for call in calls {
+            let delete = Delete { call_id: call.call_id, delay: Some(Duration::ZERO), fast: true, ..Delete::default() };
+            let token = self.own_token();
+            self.session.handle_request(Instant::now(), token, Request::Delete(delete));
+        }
+        self.carry_out().await;
+        while !self.session.calls().is_empty() {
+            let deadline = self.deadline();
+            tokio::select! {
+                () = noticed.notified() => self.handle_notices(notices),
+                () = sleep_until(deadline.into()) => self.session.handle_timeout(Instant::now()),
+            }
+            self.carry_out().await;
+        }
+    }
+
+    fn own_token(&mut self) -> Token {
+        self.own_requests += 1;
+        Token(FIRST_OWN_TOKEN + self.own_requests)
     }
 
     fn deadline(&self) -> Instant {
@@ -188,6 +220,12 @@ impl Relay {
         }
     }
 
+    fn handle_notices(&mut self, notices: &Receiver<Notice>) {
+        while let Ok(notice) = notices.try_recv() {
+            self.handle_notice(notice);
+        }
+    }
+
     fn handle_notice(&mut self, notice: Notice) {
         match notice {
             Notice::Event { worker, event } => {
@@ -201,12 +239,13 @@ impl Relay {
         }
     }
 
-    /// Does what the session wants done.
+    /// Does what the session wants done, and what could not be done before.
     async fn carry_out(&mut self) {
+        self.flush_backlog();
         while let Some(output) = self.session.poll_output() {
             match output {
                 Output::Command(worker, command) => {
-                    self.backlog.push_back((worker, command));
+                    self.backlog.entry(worker).or_default().push_back(command);
                     self.flush_backlog();
                 }
                 Output::Reply(token, reply) => match self.details.remove(&token) {
@@ -237,17 +276,23 @@ impl Relay {
     }
 
     fn flush_backlog(&mut self) {
-        while let Some((worker, command)) = self.backlog.pop_front() {
-            match self.pump.send(worker, command) {
-                Ok(()) => {}
-                Err(SendError::Busy(command)) => {
-                    self.backlog.push_front((worker, command));
-                    return;
+        let pump = &self.pump;
+        self.backlog.retain(|&worker, commands| {
+            while let Some(command) = commands.pop_front() {
+                match pump.send(worker, command) {
+                    Ok(()) => {}
+                    Err(SendError::Busy(command)) => {
+                        commands.push_front(command);
+                        return true;
+                    }
+                    // The session hears nothing of the worker any more and refuses by its own deadline.
+                    Err(SendError::Gone(_)) => {
+                        tracing::debug!(worker = worker.0, "command for a worker that has ended")
+                    }
                 }
-                // The session hears nothing of the worker any more and refuses by its own deadline.
-                Err(SendError::Gone(_)) => tracing::debug!(worker = worker.0, "command for a worker that has ended"),
             }
-        }
+            false
+        });
     }
 
     fn answer(&mut self, question: Question) {
@@ -275,8 +320,7 @@ impl Relay {
                     return;
                 }
                 // The worker's numbers come with the answer to a query.
-                let token = Token(FIRST_OWN_TOKEN + self.own_requests);
-                self.own_requests += 1;
+                let token = self.own_token();
                 self.details.insert(token, (id.clone(), way));
                 self.session.handle_request(now, token, Request::Query(Query { call_id: id, ..Query::default() }));
             }

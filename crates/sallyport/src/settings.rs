@@ -14,7 +14,7 @@ use crate::machine;
 /// A media relay for secure calls. Without options it serves the ng protocol on 127.0.0.1:2223, metrics on
 /// 127.0.0.1:9090, and media on the machine's first global address.
 #[derive(Parser, Debug)]
-#[command(version)]
+#[command(version, args_override_self = true)]
 pub(crate) struct Arguments {
     /// Configuration file (TOML); the other options override it.
     #[arg(long, value_name = "FILE")]
@@ -90,6 +90,14 @@ impl Settings {
             true => vec![Interface::new("default", machine::first_global_address())],
             false => media.into_iter().map(|address| address.0).collect(),
         };
+        for (index, interface) in interfaces.iter().enumerate() {
+            let same = |other: &Interface| {
+                other.name == interface.name && other.address.is_ipv4() == interface.address.is_ipv4()
+            };
+            if interfaces[..index].iter().any(same) {
+                bail!("media: {} has two addresses of one family; give one of them another name", interface.name);
+            }
+        }
         let workers = arguments.workers.or(file.workers).unwrap_or_else(machine::processors);
         if workers == 0 {
             bail!("workers: at least one is needed");
@@ -202,6 +210,17 @@ mod tests {
     fn an_unknown_key_of_the_file_is_an_error_that_names_key_and_line() {
         let error = toml::from_str::<File>("ng = \"127.0.0.1:2223\"\nworker = 2\n").unwrap_err().to_string();
         assert!(error.contains("line 2") && error.contains("worker"), "{error}");
+    }
+
+    #[test]
+    fn one_name_has_one_address_of_a_family() {
+        let gather = |media: &[&str]| {
+            let options = media.iter().flat_map(|address| ["--media", address]);
+            Settings::gather(&Arguments::parse_from(std::iter::once("sallyport").chain(options)))
+        };
+        assert!(gather(&["a=192.0.2.1", "a=2001:db8::1", "b=192.0.2.2"]).is_ok());
+        let error = gather(&["192.0.2.1", "192.0.2.2"]).unwrap_err().to_string();
+        assert_eq!(error, "media: default has two addresses of one family; give one of them another name");
     }
 
     #[test]
