@@ -8,7 +8,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use admin::{Admin, CallDetail, Question, Readiness};
 use anyhow::{Context, anyhow};
-use control::{Command, HashAlgorithm, WorkerId};
+use control::{BindFailure, Command, Event, HashAlgorithm, WorkerId};
 use crossbeam::channel::Receiver;
 use dtls::Identity;
 use ng::Outcome;
@@ -16,7 +16,7 @@ use packet_io::MmsgConfig;
 use pump::{Notice, Pump, PumpConfig, SendError};
 use rand::TryRng;
 use rand::rngs::SysRng;
-use session::{Clocks, Delete, Output, Query, Refusal, Reply, Request, Session, SessionConfig, Token};
+use session::{CallSummary, Clocks, Delete, Output, Query, Refusal, Reply, Request, Session, SessionConfig, Token};
 use tokio::net::{TcpListener, UdpSocket};
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::{sleep, sleep_until, timeout};
@@ -182,13 +182,8 @@ impl Relay {
 
     /// Deletes every call, and waits until the workers have closed them.
     async fn end_calls(&mut self, notices: &Receiver<Notice>, noticed: &Notify) {
-        let calls = self.session.calls();
-        tracing::info!(calls = calls.len(), "ending");
-        for call in calls {
-            let delete = Delete { call_id: call.call_id, delay: Some(Duration::ZERO), fast: true, ..Delete::default() };
-            let token = self.own_token();
-            self.session.handle_request(Instant::now(), token, Request::Delete(delete));
-        }
+        tracing::info!(calls = self.session.calls().len(), "ending");
+        self.delete_calls(|_| true);
         self.carry_out().await;
         while !self.session.calls().is_empty() {
             let deadline = self.deadline();
@@ -197,6 +192,14 @@ impl Relay {
                 () = sleep_until(deadline.into()) => self.session.handle_timeout(Instant::now()),
             }
             self.carry_out().await;
+        }
+    }
+
+    fn delete_calls(&mut self, which: impl Fn(&CallSummary) -> bool) {
+        for call in self.session.calls().into_iter().filter(which) {
+            let delete = Delete { call_id: call.call_id, delay: Some(Duration::ZERO), fast: true, ..Delete::default() };
+            let token = self.own_token();
+            self.session.handle_request(Instant::now(), token, Request::Delete(delete));
         }
     }
 
@@ -235,6 +238,7 @@ impl Relay {
             Notice::WorkerFailed { worker, reason } => {
                 tracing::error!(worker = worker.0, reason, "a worker has ended; its calls are lost");
                 self.failed_workers.push((worker, reason));
+                self.delete_calls(|call| call.worker == worker);
             }
         }
     }
@@ -276,7 +280,7 @@ impl Relay {
     }
 
     fn flush_backlog(&mut self) {
-        let pump = &self.pump;
+        let (pump, mut events) = (&self.pump, Vec::new());
         self.backlog.retain(|&worker, commands| {
             while let Some(command) = commands.pop_front() {
                 match pump.send(worker, command) {
@@ -285,14 +289,14 @@ impl Relay {
                         commands.push_front(command);
                         return true;
                     }
-                    // The session hears nothing of the worker any more and refuses by its own deadline.
-                    Err(SendError::Gone(_)) => {
-                        tracing::debug!(worker = worker.0, "command for a worker that has ended")
-                    }
+                    Err(SendError::Gone(command)) => events.extend(on_behalf(command).map(|event| (worker, event))),
                 }
             }
             false
         });
+        for (worker, event) in events {
+            self.session.handle_event(Instant::now(), worker, event);
+        }
     }
 
     fn answer(&mut self, question: Question) {
@@ -333,5 +337,39 @@ impl Relay {
             _ => None,
         };
         let _ = way.send(self.session.call(id).map(|view| Box::new(answers::call(&view, report))));
+    }
+}
+
+/// What a worker that has ended would say: nothing can be opened, and nothing is left. Without it every request about
+/// its calls would have to wait for a deadline.
+fn on_behalf(command: Command) -> Option<Event> {
+    match command {
+        Command::Open { request, call, ports } => {
+            let port = ports.first()?;
+            let cause = BindFailure::Exhausted("the worker has ended".into());
+            Some(Event::Refused { request, call, transport: port.transport, local: port.local, cause })
+        }
+        Command::Query { request, call } => Some(Event::Statistics { request, call, statistics: None }),
+        Command::Remove { call } => Some(Event::Removed { call, statistics: Box::default() }),
+        Command::Apply { .. } => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use control::{CallKey, OpenPort, RequestId, TransportId};
+
+    use super::*;
+
+    #[test]
+    fn whoever_asks_a_dead_worker_is_answered_at_once() {
+        let (request, call) = (RequestId(7), CallKey(1));
+        let local = "192.0.2.1:30000".parse().unwrap();
+        let ports = vec![OpenPort { transport: TransportId(2), local }];
+        let Some(Event::Refused { cause, .. }) = on_behalf(Command::Open { request, call, ports }) else { panic!() };
+        assert_eq!(cause.to_string(), "out of resources: the worker has ended");
+        let answer = on_behalf(Command::Query { request, call });
+        assert!(matches!(answer, Some(Event::Statistics { request: RequestId(7), statistics: None, .. })));
+        assert!(matches!(on_behalf(Command::Remove { call }), Some(Event::Removed { call: CallKey(1), .. })));
     }
 }
