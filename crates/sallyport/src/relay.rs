@@ -238,6 +238,7 @@ impl Relay {
             Notice::WorkerFailed { worker, reason } => {
                 tracing::error!(worker = worker.0, reason, "a worker has ended; its calls are lost");
                 self.failed_workers.push((worker, reason));
+                self.session.handle_worker_lost(worker);
                 self.delete_calls(|call| call.worker == worker);
             }
         }

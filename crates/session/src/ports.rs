@@ -20,6 +20,8 @@ pub(crate) struct PortPool {
     taken: HashSet<SocketAddr>,
     /// Of `taken`, how many are in each worker's share.
     loads: Vec<usize>,
+    /// Workers that have ended.
+    lost: HashSet<usize>,
     foreign: HashMap<SocketAddr, Instant>,
 }
 
@@ -30,13 +32,27 @@ impl PortPool {
         let pairs = (usize::from(last) + 1).saturating_sub(usize::from(first)) / 2;
         let pairs_per_worker = pairs / usize::from(workers);
         let loads = vec![0; usize::from(workers)];
-        Self { first, pairs_per_worker, workers, taken: HashSet::new(), loads, foreign: HashMap::new() }
+        Self {
+            first,
+            pairs_per_worker,
+            workers,
+            taken: HashSet::new(),
+            loads,
+            lost: HashSet::new(),
+            foreign: HashMap::new(),
+        }
     }
 
-    /// The worker with the fewest ports in use.
+    /// The worker with the fewest ports in use, of those that are not lost.
     pub(crate) fn least_loaded(&self) -> WorkerId {
-        let least = self.loads.iter().enumerate().min_by_key(|&(_, load)| load).map_or(0, |(worker, _)| worker);
+        let living = self.loads.iter().enumerate().filter(|&(worker, _)| !self.lost.contains(&worker));
+        let least = living.min_by_key(|&(_, load)| load).map_or(0, |(worker, _)| worker);
         WorkerId(least as u16)
+    }
+
+    /// The worker has ended: it gets no call any more.
+    pub(crate) fn lose(&mut self, worker: WorkerId) {
+        self.lost.insert(worker.0.into());
     }
 
     /// An even port and the next one.
@@ -189,5 +205,7 @@ mod tests {
         let mut pool = PortPool::new((10_000, 10_099), 2);
         pool.take_one(now, &mut secrets, WorkerId(0), IP).expect("free");
         assert_eq!(pool.least_loaded(), WorkerId(1));
+        pool.lose(WorkerId(1));
+        assert_ne!(pool.least_loaded(), WorkerId(1), "a lost worker gets none");
     }
 }

@@ -100,6 +100,11 @@ impl Session {
         self.take_event(now, worker, event);
     }
 
+    /// A worker has ended for good: new calls go to others. Its calls are the caller's to delete.
+    pub fn handle_worker_lost(&mut self, worker: WorkerId) {
+        self.pool.lose(worker);
+    }
+
     /// Time has passed: call at [`Session::poll_timeout`], or later.
     pub fn handle_timeout(&mut self, now: Instant) {
         while let Some(&(at, key)) = self.timers.first() {
