@@ -81,7 +81,7 @@ impl Protocol {
         matches!(self, Self::RtpAvp | Self::RtpAvpf) || self.is_secure_rtp()
     }
 
-    /// SRTP: one of the profiles with an S.
+    /// Encrypted: an RTP profile with an S, or any protocol over DTLS.
     pub fn is_secure(&self) -> bool {
         self.is_secure_rtp() || self.is_dtls()
     }
