@@ -172,7 +172,9 @@ fn agree_answerer(
                 keying::sdes(line, own)
             }
             ProposedKeying::Dtls => {
-                keying::wanted(answer, false).map_err(Refusal::Incomplete)?;
+                if keying::wanted(answer, false).map_err(Refusal::Incomplete)? != Wanted::Dtls {
+                    return Err(Refusal::Incomplete(format!("line {}: no a=fingerprint answers DTLS", answer.line)));
+                }
                 if answer.setup == Some(Setup::ActPass) {
                     desk.warn(format!("line {}: a=setup:actpass in an answer is taken for active", answer.line));
                 }
@@ -340,6 +342,14 @@ fn store(negotiated: &mut Negotiated, leg: usize, index: usize, agreed: Option<A
     let Some(section) = negotiated.legs.get_mut(leg).and_then(|leg| leg.sections.get_mut(index)) else { return };
     if let Some(Agreed { keying: AgreedKeying::Dtls { generation, .. }, .. }) = &agreed {
         section.generation = *generation;
+    }
+    // A key that is left never comes back: who meets it again could not know which indices it has protected.
+    let suite = |agreed: &Option<Agreed>| match agreed.as_ref().map(|agreed| &agreed.keying) {
+        Some(AgreedKeying::Sdes { keys, .. }) => Some(keys.outbound.0.profile),
+        _ => None,
+    };
+    if let Some(left) = suite(&section.agreed).filter(|left| suite(&agreed) != Some(*left)) {
+        section.keys.remove(&left);
     }
     section.agreed = agreed;
 }
