@@ -127,6 +127,8 @@ impl Page {
                     ("in", "rtcp", worker.rtcp_in),
                     ("out", "rtp", worker.rtp_out),
                     ("out", "rtcp", worker.rtcp_out),
+                    ("in", "datagram", worker.datagrams_in),
+                    ("out", "datagram", worker.datagrams_out),
                 ]
                 .map(|(direction, kind, counters)| {
                     let labels = vec![
@@ -140,7 +142,7 @@ impl Page {
         };
         self.counter(
             "packets_total",
-            "RTP and RTCP packets received (authentic ones only) and sent.",
+            "RTP and RTCP packets and datagrams of other protocols (T.38) received, authentic ones only, and sent.",
             media(|counters| counters.packets),
         );
         self.counter(

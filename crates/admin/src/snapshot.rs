@@ -85,6 +85,10 @@ pub struct WorkerSnapshot {
     pub rtp_out: Counters,
     /// RTCP sent.
     pub rtcp_out: Counters,
+    /// Datagrams of another protocol received from the peer.
+    pub datagrams_in: Counters,
+    /// Datagrams of another protocol sent.
+    pub datagrams_out: Counters,
     /// STUN responses sent.
     pub stun_out: u64,
     /// DTLS datagrams sent.

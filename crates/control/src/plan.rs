@@ -55,6 +55,9 @@ pub enum Component {
     Rtcp,
     /// Both (RFC 5761).
     Muxed,
+    /// Datagrams of a protocol other than RTP, such as UDPTL (T.38): relayed as they are, between transports of this kind
+    /// alone. Keyed by [`Keying::Plain`]; under any other keying nothing passes.
+    Datagrams,
 }
 
 /// ICE on one transport. We are ICE-lite.
@@ -75,7 +78,9 @@ pub struct IcePlan {
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Latching {
     /// Secure: on any packet that authenticates. Plain: locks after three consistent packets of one source and stays
-    /// locked until a plan changes `remote` or `latch_generation`.
+    /// locked until a plan changes `remote` or `latch_generation`. [`Component::Datagrams`]: locks on the first datagram
+    /// from where the peer is expected, or on the third in a row from elsewhere; that may be another host only where the
+    /// signalled address is private.
     #[default]
     Authenticated,
     /// Never: send to the signalled address, accept from any.
@@ -136,6 +141,7 @@ pub enum DtlsRole {
 pub struct FlowId(pub u16);
 
 /// One-way forwarding of one section: what comes from the peer on the ingress transports leaves on the egress ones.
+/// Between transports for [`Component::Datagrams`] the RTCP names equal the RTP ones, and the selector is empty.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct FlowPlan {
     /// Its name. The same name in the next plan is the same flow: its egress sequence goes on.

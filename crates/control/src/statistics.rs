@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::{Component, LegId, SecuredBy, TransportFailure, TransportId, Verdict};
 
-/// Packets and bytes. Bytes count RTP or RTCP as it stands on the wire, without UDP and IP headers.
+/// Packets and bytes. Bytes count the UDP payload, without UDP and IP headers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counters {
     /// Packets.
@@ -91,6 +91,10 @@ pub struct TransportStatistics {
     pub rtp_out: Counters,
     /// RTCP sent.
     pub rtcp_out: Counters,
+    /// Datagrams of another protocol, received from the peer.
+    pub datagrams_in: Counters,
+    /// Datagrams of another protocol, sent.
+    pub datagrams_out: Counters,
     /// Everything received, by its end.
     pub verdicts: VerdictCounts,
     /// Since the last authenticated packet. `None`: there was none.

@@ -6,6 +6,8 @@
 pub enum Verdict {
     /// RTP or RTCP that left on another transport.
     Forwarded,
+    /// A datagram of a protocol other than RTP that left on another transport as it came.
+    Relayed,
     /// STUN that was dealt with.
     Stun,
     /// DTLS that went to its association.
@@ -66,8 +68,9 @@ pub enum Verdict {
 
 impl Verdict {
     /// One of each.
-    pub const ALL: [Self; 29] = [
+    pub const ALL: [Self; 30] = [
         Self::Forwarded,
+        Self::Relayed,
         Self::Stun,
         Self::Dtls,
         Self::Truncated,
@@ -107,6 +110,7 @@ impl Verdict {
     pub fn label(self) -> &'static str {
         match self {
             Self::Forwarded => "forwarded",
+            Self::Relayed => "relayed",
             Self::Stun => "stun",
             Self::Dtls => "dtls",
             Self::Truncated => "truncated",
@@ -140,7 +144,7 @@ impl Verdict {
 
     /// True for packets that came to their end as intended.
     pub fn is_accepted(self) -> bool {
-        matches!(self, Self::Forwarded | Self::Stun | Self::Dtls)
+        matches!(self, Self::Forwarded | Self::Relayed | Self::Stun | Self::Dtls)
     }
 }
 

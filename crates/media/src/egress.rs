@@ -1,8 +1,9 @@
 //! The only place from which a datagram leaves.
 //!
 //! The right to send from a port is private to this file, and of a secure leg it stands beside the name of the SRTP
-//! context. There are three ways out: [`depart`], which encrypts on a secure leg; a STUN response; a DTLS flight. The
-//! latter two look at the bytes themselves, so that nothing else can pass for them.
+//! context. There are four ways out: [`depart`], which encrypts on a secure leg; a STUN response; a DTLS flight; and
+//! [`Egress::relay`], which is open only on a leg that carries nothing but datagrams of another protocol. The second and
+//! the third look at the bytes themselves, so that nothing else can pass for them.
 
 use std::net::SocketAddr;
 
@@ -31,6 +32,8 @@ pub(crate) struct Egress {
 enum Protection {
     /// Media leaves as it is.
     Plain,
+    /// No RTP leaves; datagrams of another protocol do, as they are.
+    Datagrams,
     /// Media may leave only encrypted, and there is no key.
     Unkeyed,
     /// Media leaves encrypted.
@@ -45,7 +48,7 @@ impl Egress {
 
     /// True when media can leave.
     pub(crate) fn is_ready(&self) -> bool {
-        !matches!(self.protection, Protection::Unkeyed)
+        matches!(self.protection, Protection::Plain | Protection::Keyed(_))
     }
 
     /// True when media leaves encrypted.
@@ -56,6 +59,11 @@ impl Egress {
     /// The leg was negotiated without security.
     pub(crate) fn set_plain(&mut self) {
         self.protection = Protection::Plain;
+    }
+
+    /// The leg was negotiated for another protocol than RTP.
+    pub(crate) fn set_datagrams(&mut self) {
+        self.protection = Protection::Datagrams;
     }
 
     /// The leg is secure and has no key (any more).
@@ -131,6 +139,15 @@ impl Egress {
         self.send_class(Class::Dtls, flight, remote)
     }
 
+    /// Marks a datagram of another protocol to leave as it is. False, and nothing leaves, on a leg for RTP, secure or not.
+    pub(crate) fn relay(&self, datagram: &mut Datagram, remote: SocketAddr) -> bool {
+        let open = matches!(self.protection, Protection::Datagrams);
+        if open {
+            datagram.transmit(&self.right, remote);
+        }
+        open
+    }
+
     fn send_class(&self, class: Class, datagram: &mut Datagram, remote: SocketAddr) -> bool {
         let fits = rtp::classify(datagram.bytes()) == class;
         if fits {
@@ -179,7 +196,7 @@ pub(crate) fn depart(outbounds: &mut Outbounds, departures: &mut [Departure<'_>]
     let mut outcomes = outcomes.into_iter();
     for departure in departures.iter_mut() {
         let outcome = match departure.egress.protection {
-            Protection::Unkeyed => continue,
+            Protection::Unkeyed | Protection::Datagrams => continue,
             Protection::Plain => Ok(departure.datagram.len()),
             Protection::Keyed(_) => match outcomes.next() {
                 Some(outcome) => outcome,

@@ -1,6 +1,6 @@
 //! Where a peer without ICE is: the signalled address, or the one that its packets come from (RFC 7362).
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use arrayvec::ArrayVec;
@@ -148,6 +148,43 @@ impl Latch {
         if expected { Standing::Peer } else { Standing::Candidate }
     }
 
+    /// Judges the source of a datagram of which nothing is known but where it came from. The first one from where the peer
+    /// is expected locks. From elsewhere it takes three in a row with none from another source between them, and where
+    /// signalling names an address that no NAT can have replaced, the host must be that one.
+    pub(crate) fn observe_datagram(&mut self, now: Instant, source: SocketAddr) -> Standing {
+        match self.mode {
+            Latching::Off => return Standing::Peer,
+            Latching::Strict if self.signalled == Some(source) => return Standing::Peer,
+            Latching::Strict => return Standing::Stranger,
+            Latching::Authenticated => {}
+        }
+        if self.locked {
+            return if self.learned == Some(source) { Standing::Peer } else { Standing::Stranger };
+        }
+        if self.has_left(now, source) {
+            return Standing::Stranger;
+        }
+        if self.signalled == Some(source) || self.target() == Some(source) {
+            self.learned = Some(source);
+            self.locked = true;
+            self.candidates.clear();
+            return Standing::Peer;
+        }
+        let plausible =
+            self.signalled.is_some_and(|signalled| signalled.ip() == source.ip() || is_private(signalled.ip()));
+        if !plausible {
+            return Standing::Stranger;
+        }
+        self.candidates.retain(|candidate| candidate.source == source);
+        if self.count(source, 0, None) < PACKETS_TO_LOCK {
+            return Standing::Candidate;
+        }
+        self.learned = Some(source);
+        self.locked = true;
+        self.candidates.clear();
+        Standing::Locked
+    }
+
     fn has_left(&self, now: Instant, source: SocketAddr) -> bool {
         let Some((left, at)) = self.left else { return false };
         left == source && self.signalled != Some(source) && now.saturating_duration_since(at) < MOVE
@@ -177,6 +214,19 @@ impl Latch {
             candidate.packets = candidate.packets.saturating_add(1);
         }
         candidate.packets
+    }
+}
+
+/// An address that means something only on the network of its host, so that packets may arrive from another one: private
+/// (RFC 1918), shared (RFC 6598), link-local and loopback, and their like in IPv6.
+fn is_private(address: IpAddr) -> bool {
+    match address.to_canonical() {
+        IpAddr::V4(v4) => {
+            let [first, second, ..] = v4.octets();
+            let shared = first == 100 && (64..128).contains(&second);
+            v4.is_private() || v4.is_link_local() || v4.is_loopback() || shared
+        }
+        IpAddr::V6(v6) => v6.is_unique_local() || v6.is_unicast_link_local() || v6.is_loopback(),
     }
 }
 

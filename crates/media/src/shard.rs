@@ -1,6 +1,7 @@
 //! One worker's calls: the public face, and what happens between batches.
 
 mod apply;
+mod datagrams;
 mod forward;
 mod keys;
 mod receive;
@@ -66,6 +67,10 @@ pub struct ShardCounters {
     pub rtp_out: Counters,
     /// RTCP sent.
     pub rtcp_out: Counters,
+    /// Datagrams of another protocol received from the peer.
+    pub datagrams_in: Counters,
+    /// Datagrams of another protocol sent.
+    pub datagrams_out: Counters,
     /// STUN responses sent.
     pub stun_out: u64,
     /// DTLS datagrams sent.

@@ -8,6 +8,7 @@ use control::{
     TransportPlan, TransportStatistics, VerdictCounts,
 };
 use datagram::{PortId, SendRight};
+use rtp::Class;
 use srtp::ContextId;
 
 use crate::egress::Egress;
@@ -68,6 +69,8 @@ pub(crate) struct Transport {
     pub(crate) rtcp_in: Counters,
     pub(crate) rtp_out: Counters,
     pub(crate) rtcp_out: Counters,
+    pub(crate) datagrams_in: Counters,
+    pub(crate) datagrams_out: Counters,
     pub(crate) verdicts: VerdictCounts,
 }
 
@@ -78,6 +81,8 @@ pub(crate) enum Ingress {
     Closed,
     /// In the clear.
     Plain,
+    /// Datagrams of another protocol than RTP.
+    Datagrams,
     /// Secure, keys under way: a few packets may wait for them.
     Awaiting,
     /// Secure.
@@ -140,6 +145,8 @@ impl Transport {
             rtcp_in: Counters::default(),
             rtp_out: Counters::default(),
             rtcp_out: Counters::default(),
+            datagrams_in: Counters::default(),
+            datagrams_out: Counters::default(),
             verdicts: VerdictCounts::default(),
         }
     }
@@ -168,6 +175,18 @@ impl Transport {
         }
     }
 
+    /// True of RTP and RTCP of a stream that has come in here: what is still on its way when a call turns from audio to
+    /// another protocol, and must not leave in the clear where the audio left encrypted.
+    pub(crate) fn is_late_media(&self, bytes: &[u8]) -> bool {
+        let ssrc = match rtp::classify(bytes) {
+            Class::Rtp => bytes.get(8..),
+            Class::Rtcp => bytes.get(4..),
+            _ => None,
+        };
+        let ssrc = ssrc.and_then(<[u8]>::first_chunk).copied().map(u32::from_be_bytes);
+        ssrc.is_some_and(|ssrc| self.streams_in.find(ssrc).is_some())
+    }
+
     pub(crate) fn has_failed(&self) -> bool {
         matches!(self.keying, KeyingState::Failed(_))
     }
@@ -185,6 +204,8 @@ impl Transport {
             rtcp_in: self.rtcp_in,
             rtp_out: self.rtp_out,
             rtcp_out: self.rtcp_out,
+            datagrams_in: self.datagrams_in,
+            datagrams_out: self.datagrams_out,
             verdicts: self.verdicts.clone(),
             last_packet_age: self.last_packet.map(|last| now.saturating_duration_since(last)),
             streams_in: self.streams_in.statistics(),

@@ -78,13 +78,15 @@ impl WorkerCounters {
             rtcp_in,
             rtp_out,
             rtcp_out,
+            datagrams_in,
+            datagrams_out,
             stun_out,
             dtls_out,
             transmit_dropped,
             rebased,
         } = &mut self.shard;
         verdicts.as_mut_slice().iter_mut().for_each(&mut visit);
-        for Counters { packets, bytes } in [rtp_in, rtcp_in, rtp_out, rtcp_out] {
+        for Counters { packets, bytes } in [rtp_in, rtcp_in, rtp_out, rtcp_out, datagrams_in, datagrams_out] {
             visit(packets);
             visit(bytes);
         }

@@ -130,7 +130,7 @@ fn ice_agreed(agreed: &Agreed, component: Component) -> Option<IcePlan> {
     let peer = agreed.peer.ice.as_ref();
     let candidates = |peer: &crate::peer::PeerIce| match component {
         Component::Rtcp => peer.rtcp_candidates.clone(),
-        Component::Rtp | Component::Muxed => peer.rtp_candidates.clone(),
+        Component::Rtp | Component::Muxed | Component::Datagrams => peer.rtp_candidates.clone(),
     };
     Some(IcePlan {
         local,

@@ -24,6 +24,7 @@ pub(crate) fn report(call: &Call, statistics: Option<&CallStatistics>, now: Syst
     };
     for transport in transports {
         add(&mut report.totals.rtp, transport.rtp_in.into());
+        add(&mut report.totals.rtp, transport.datagrams_in.into());
         add(&mut report.totals.rtcp, transport.rtcp_in.into());
         let dropped = Tally { errors: transport.verdicts.dropped(), ..Tally::default() };
         let rtcp_only = transport.component == Component::Rtcp;
@@ -145,9 +146,11 @@ fn stream_report(
     if let Some(seen) = seen {
         add(&mut received, seen.rtp_in.into());
         add(&mut received, seen.rtcp_in.into());
+        add(&mut received, seen.datagrams_in.into());
         received.errors = seen.verdicts.dropped();
         add(&mut sent, seen.rtp_out.into());
         add(&mut sent, seen.rtcp_out.into());
+        add(&mut sent, seen.datagrams_out.into());
     }
     let crypto_suite = match (&observed.secured_by, agreed.map(|agreed| &agreed.keying)) {
         (Some(SecuredBy::Dtls { profile, .. }), _) => Some(*profile),
@@ -159,6 +162,7 @@ fn stream_report(
         Component::Rtp => "RTP",
         Component::Rtcp => "RTCP",
         Component::Muxed => "RTP",
+        Component::Datagrams => "UDPTL",
     };
     let flags = [
         Some(kind),

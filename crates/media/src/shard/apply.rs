@@ -60,6 +60,7 @@ impl Shard {
             self.traffic_classes.push_back((transport.port, class));
         }
         self.apply_keying(now, slot, before.as_ref().map(|before| &before.keying), &plan.keying);
+        self.apply_datagrams(slot, before.map(|before| before.component));
         self.follow_ice(now, slot);
         self.advance_handshake(now, slot);
     }

@@ -193,7 +193,7 @@ impl Shard {
         Verdict::Dtls
     }
 
-    fn open_plain(&mut self, slot: usize) {
+    pub(super) fn open_plain(&mut self, slot: usize) {
         self.withdraw_keys(slot, Ingress::Plain, KeyingState::Plain);
         if let Some(transport) = self.transports.get_mut(slot) {
             transport.egress.set_plain();
@@ -212,7 +212,7 @@ impl Shard {
     }
 
     /// Leaves the transport without keys.
-    fn withdraw_keys(&mut self, slot: usize, ingress: Ingress, keying: KeyingState) {
+    pub(super) fn withdraw_keys(&mut self, slot: usize, ingress: Ingress, keying: KeyingState) {
         let Some(transport) = self.transports.get_mut(slot) else { return };
         if let Ingress::Keyed { context, .. } = std::mem::replace(&mut transport.ingress, ingress) {
             self.inbounds.remove(context);

@@ -102,6 +102,7 @@ impl Shard {
         let step = match slot {
             None => Step::Done(Verdict::NoFlow),
             Some(_) if datagram.is_truncated() => Step::Done(Verdict::Truncated),
+            Some(slot) if self.carries_datagrams(slot) => Step::Done(self.relay(now, slot, datagram)),
             Some(slot) => match rtp::classify(datagram.bytes()) {
                 Class::Stun => Step::Done(self.answer_stun(now, slot, datagram)),
                 Class::Dtls => Step::Done(self.hand_over(now, slot, datagram.remote(), datagram.bytes())),
@@ -117,7 +118,11 @@ impl Shard {
         Item { slot, kind, step }
     }
 
-    fn answer_stun(&mut self, now: Instant, slot: usize, datagram: &mut Datagram) -> Verdict {
+    fn carries_datagrams(&self, slot: usize) -> bool {
+        self.transports.get(slot).is_some_and(|transport| transport.component == Component::Datagrams)
+    }
+
+    pub(super) fn answer_stun(&mut self, now: Instant, slot: usize, datagram: &mut Datagram) -> Verdict {
         let Some(transport) = self.transports.get_mut(slot) else { return Verdict::UnexpectedStun };
         let Path::Ice(agent) = &mut transport.path else { return Verdict::UnexpectedStun };
         let mut response = [0; LiteAgent::MAX_RESPONSE];
@@ -144,7 +149,7 @@ impl Shard {
         }
         let source = datagram.remote();
         match transport.ingress {
-            Ingress::Closed => Step::Done(Verdict::NotKeyed),
+            Ingress::Closed | Ingress::Datagrams => Step::Done(Verdict::NotKeyed),
             Ingress::Plain if kind == Kind::Rtp => self.admit_plain_rtp(now, slot, source, datagram.bytes()),
             Ingress::Plain => self.admit_plain_rtcp(now, slot, source, datagram.bytes()),
             _ if !transport.path.admits(source) => Step::Done(Verdict::UnexpectedSource),
