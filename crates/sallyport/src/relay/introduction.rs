@@ -1,0 +1,28 @@
+//! What the server prints when it is ready.
+
+use std::io::Write;
+use std::net::SocketAddr;
+
+use crate::settings::Settings;
+
+/// The lines that a newcomer reads, and a program takes the addresses from: the first word names the line.
+pub(super) fn introduce(settings: &Settings, backend: &str, workers: u16, ng: SocketAddr, admin: SocketAddr) {
+    let media: Vec<String> = settings
+        .interfaces
+        .iter()
+        .map(|interface| match interface.advertised {
+            Some(advertised) => format!("{}={}/{advertised}", interface.name, interface.address),
+            None => format!("{}={}", interface.name, interface.address),
+        })
+        .collect();
+    let (first, last) = settings.ports;
+    let lines = [
+        format!("ng       {ng} (UDP): point Kamailio's or OpenSIPS's rtpengine module here"),
+        format!("admin    http://{admin}/ with metrics, healthz, readyz, calls, calls/ID"),
+        format!("media    {} ports {first}-{last}", media.join(" ")),
+        format!("backend  {backend}, {workers} workers: UDP sockets in batches, which need no privilege"),
+        format!("try      cargo xtask demo, or curl http://{admin}/metrics; Ctrl-C ends"),
+    ];
+    // Nobody has to read them.
+    let _ = writeln!(std::io::stdout(), "{}", lines.join("\n"));
+}

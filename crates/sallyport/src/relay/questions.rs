@@ -1,0 +1,55 @@
+//! What the admin listener asks.
+
+use std::time::Instant;
+
+use admin::{CallDetail, Question, Readiness};
+use session::{Query, Refusal, Reply, Request};
+use tokio::sync::oneshot;
+
+use super::Relay;
+use crate::answers;
+
+/// The way back to somebody who asked about a call.
+pub(super) type DetailWay = oneshot::Sender<Option<Box<CallDetail>>>;
+
+impl Relay {
+    pub(super) fn answer(&mut self, question: Question) {
+        let now = Instant::now();
+        // An answer that nobody waits for any more is no error.
+        match question {
+            Question::Snapshot(way) => {
+                let snapshot = answers::snapshot(now, &self.session, &self.ng, &self.link.counters(), &self.tallies);
+                let _ = way.send(Box::new(snapshot));
+            }
+            Question::Readiness(way) => {
+                let missing = self
+                    .failed_workers
+                    .iter()
+                    .map(|(worker, reason)| format!("worker {}: {reason}", worker.0))
+                    .collect();
+                let _ = way.send(Readiness { missing });
+            }
+            Question::Calls(way) => {
+                let _ = way.send(answers::calls(&self.session));
+            }
+            Question::Call(id, way) => {
+                if self.session.call(&id).is_none() {
+                    let _ = way.send(None);
+                    return;
+                }
+                // The worker's numbers come with the answer to a query.
+                let token = self.own_token();
+                self.details.insert(token, (id.clone(), way));
+                self.session.handle_request(now, token, Request::Query(Query { call_id: id, ..Query::default() }));
+            }
+        }
+    }
+
+    pub(super) fn send_detail(&mut self, id: &str, way: DetailWay, reply: Result<Reply, Refusal>) {
+        let report = match &reply {
+            Ok(Reply::Query(report)) => Some(&**report),
+            _ => None,
+        };
+        let _ = way.send(self.session.call(id).map(|view| Box::new(answers::call(&view, report))));
+    }
+}
