@@ -232,7 +232,7 @@ fn section_detail(section: &SectionView, counted: &BTreeMap<SocketAddr, &StreamR
     SectionDetail {
         index: section.index + 1,
         media: section.kind.clone(),
-        protocol: section.profile.map_or_else(String::new, |profile| profile.to_string()),
+        protocol: section.protocol.clone(),
         transports: transports
             .map(|transport| transport_detail(transport, section.keying, counted.get(&transport.local).copied()))
             .collect(),

@@ -9,6 +9,7 @@ use std::time::{Instant, SystemTime};
 use control::{Credentials, DtlsRole, FlowId, Latching, MasterKey, Profile, SdesKeys, TransportId};
 use srtp::sdes::CryptoAttribute;
 
+use crate::carried::Carried;
 use crate::peer::{PeerDescription, PeerSection};
 use crate::{DtlsOption, MediaProfile, Options};
 
@@ -82,6 +83,8 @@ pub(crate) struct Section {
     pub(crate) proposal: Option<Proposal>,
     /// `None`: never agreed, or rejected.
     pub(crate) agreed: Option<Agreed>,
+    /// The profile of its RTP, agreed last: what it speaks again after a fax.
+    pub(crate) profile: Option<MediaProfile>,
 }
 
 /// The transports of a section.
@@ -94,7 +97,7 @@ pub(crate) struct Ports {
 /// What we offered.
 #[derive(Clone)]
 pub(crate) struct Proposal {
-    pub(crate) profile: MediaProfile,
+    pub(crate) carried: Carried,
     pub(crate) keying: ProposedKeying,
     pub(crate) mux: MuxOffer,
     pub(crate) ice: bool,
@@ -120,7 +123,7 @@ pub(crate) enum MuxOffer {
 /// What holds after an answer.
 #[derive(Clone)]
 pub(crate) struct Agreed {
-    pub(crate) profile: MediaProfile,
+    pub(crate) carried: Carried,
     pub(crate) keying: AgreedKeying,
     pub(crate) mux: bool,
     /// Ours.
@@ -135,6 +138,19 @@ pub(crate) enum AgreedKeying {
     Plain,
     Sdes { tag: u32, keys: Box<SdesKeys> },
     Dtls { role: DtlsRole, generation: u32 },
+}
+
+impl Agreed {
+    /// RTCP has a port of its own.
+    pub(crate) fn has_rtcp_port(&self) -> bool {
+        !self.mux && self.carried.profile().is_some()
+    }
+}
+
+impl AgreedKeying {
+    pub(crate) fn is_secure(&self) -> bool {
+        !matches!(self, Self::Plain)
+    }
 }
 
 /// Two legs that talk with each other.
@@ -304,7 +320,7 @@ impl Leg {
         let mut needed = None;
         for agreed in users.filter(|agreed| agreed.carrier == index) {
             let (_, rtcp) = needed.unwrap_or((true, false));
-            needed = Some((true, rtcp || !agreed.mux));
+            needed = Some((true, rtcp || agreed.has_rtcp_port()));
         }
         needed
     }

@@ -13,6 +13,7 @@
 //! * A leg's keys are its own: made here, one for each leg, section and suite, and never those of another party.
 
 mod call;
+mod carried;
 mod config;
 mod leg;
 mod negotiate;

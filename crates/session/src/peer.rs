@@ -6,6 +6,7 @@ use control::{Credentials, Fingerprint};
 use sdp::{AttributeFault, Candidate, Direction, Effective, Group, Rtcp, SessionDescription, Setup, Ssrc, name};
 use srtp::sdes::{CryptoAttribute, Tolerance};
 
+use crate::carried::Carried;
 use crate::{MediaProfile, Refusal};
 
 /// SSRCs of one section that are kept to tell bundled sections apart.
@@ -29,8 +30,8 @@ pub(crate) struct PeerSection {
     pub(crate) kind: String,
     /// As written.
     pub(crate) protocol: String,
-    /// `None`: not RTP over UDP.
-    pub(crate) profile: Option<MediaProfile>,
+    /// Or why it is not relayed.
+    pub(crate) carried: Result<Carried, &'static str>,
     pub(crate) line: usize,
     /// Port 0 outside of a bundle.
     pub(crate) rejected: bool,
@@ -110,7 +111,6 @@ impl PeerSection {
     fn read(effective: &Effective<'_>, reading: Reading, warnings: &mut Vec<String>) -> Result<Self, Refusal> {
         let media = effective.media();
         let line = media.line().unwrap_or(0);
-        let profile: Option<MediaProfile> = media.protocol().name().parse().ok();
         let connection = effective.connection();
         let ice = read_ice(effective, line, warnings);
         // With ICE it is no hold but what an offer says before there are candidates (RFC 8840 §4.1.1).
@@ -134,7 +134,7 @@ impl PeerSection {
         Ok(Self {
             kind: media.media_type().to_owned(),
             protocol: media.protocol().name().to_owned(),
-            profile,
+            carried: Carried::read(media.protocol()),
             line,
             rejected,
             rtp,
@@ -155,6 +155,11 @@ impl PeerSection {
             payload_types: media.payload_types().collect(),
             codec: first_codec(effective),
         })
+    }
+
+    /// Under which its RTP comes. `None`: it is none.
+    pub(crate) fn profile(&self) -> Option<MediaProfile> {
+        self.carried.as_ref().ok()?.profile()
     }
 
     /// Two descriptions of the same transport: address and ports.

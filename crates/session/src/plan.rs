@@ -7,6 +7,7 @@ use control::{
     TransportPlan,
 };
 
+use crate::carried::Carried;
 use crate::leg::{Agreed, AgreedKeying, Leg, MuxOffer, Negotiated, Ports, ProposedKeying, Section};
 use crate::peer::PeerSection;
 use crate::{Defaults, Timeouts};
@@ -53,11 +54,16 @@ impl Context {
         let agreed = agreed.or_else(|| users.find(|agreed| agreed.carrier == index));
         let offered_mux = section.proposal.as_ref().is_some_and(|proposal| proposal.mux != MuxOffer::No);
         let muxed = agreed.map_or(offered_mux || ports.rtcp.is_none(), |agreed| agreed.mux);
-        let rtp_component = if muxed { Component::Muxed } else { Component::Rtp };
+        let carried = agreed.map(|agreed| &agreed.carried).or(section.proposal.as_ref().map(|own| &own.carried));
+        let rtp_component = match carried {
+            Some(Carried::Datagrams(_)) => Component::Datagrams,
+            _ if muxed => Component::Muxed,
+            _ => Component::Rtp,
+        };
         transports.push(self.transport(leg_index, leg, section, agreed, ports.rtp, rtp_component));
         if let Some(rtcp) = ports.rtcp {
             // A second port of a multiplexed section belongs to an offer that is not answered yet.
-            let agreed = agreed.filter(|agreed| !agreed.mux);
+            let agreed = agreed.filter(|agreed| agreed.has_rtcp_port());
             transports.push(self.transport(leg_index, leg, section, agreed, rtcp, Component::Rtcp));
         }
     }
@@ -165,11 +171,11 @@ fn flow(negotiated: &mut Negotiated, ingress: usize, egress: usize, index: usize
     let (from_agreed, to_agreed) = (from.agreed(index)?, to.agreed(index)?);
     let from_ports = from.section(from_agreed.carrier)?.ports?;
     let to_ports = to.section(to_agreed.carrier)?.ports?;
-    let rtcp_of = |ports: Ports, agreed: &Agreed| ports.rtcp.filter(|_| !agreed.mux).unwrap_or(ports.rtp);
+    let rtcp_of = |ports: Ports, agreed: &Agreed| ports.rtcp.filter(|_| agreed.has_rtcp_port()).unwrap_or(ports.rtp);
     let shared = from.sections.iter().filter_map(|section| section.agreed.as_ref());
     let is_shared = shared.filter(|agreed| agreed.carrier == from_agreed.carrier).count() > 1;
     let selector = if is_shared { selector(&from_agreed.peer, from, index) } else { Selector::default() };
-    let feedback = to_agreed.profile.has_feedback();
+    let feedback = to_agreed.carried.has_feedback();
     let plan = FlowPlan {
         id: control::FlowId(0),
         ingress_rtp: from_ports.rtp,

@@ -5,6 +5,7 @@ use std::time::SystemTime;
 use control::{CallStatistics, Component, SecuredBy, TransportId, TransportStatistics};
 
 use crate::call::{Call, Phase};
+use crate::carried::Carried;
 use crate::leg::{Agreed, AgreedKeying, Leg, Section};
 use crate::{
     CallReport, CallState, CallSummary, CallView, KeyingKind, LegView, MediaReport, SectionView, SessionConfig,
@@ -84,7 +85,7 @@ fn media_report(
     MediaReport {
         index: number + 1,
         kind: peer.map(|peer| peer.kind.clone()).unwrap_or_default(),
-        protocol: profile_name(section).unwrap_or_default().to_owned(),
+        protocol: carried(section).map(Carried::name).unwrap_or_default().to_owned(),
         codec: peer.and_then(|peer| peer.codec.clone()),
         flags: media_flags(agreed),
         ingress_ssrcs: own().flat_map(|transport| &transport.streams_in).map(|stream| stream.ssrc).collect(),
@@ -93,9 +94,9 @@ fn media_report(
     }
 }
 
-fn profile_name(section: &Section) -> Option<&'static str> {
-    let agreed = section.agreed.as_ref().map(|agreed| agreed.profile);
-    agreed.or(section.proposal.as_ref().map(|proposal| proposal.profile)).map(|profile| profile.name())
+fn carried(section: &Section) -> Option<&Carried> {
+    let agreed = section.agreed.as_ref().map(|agreed| &agreed.carried);
+    agreed.or(section.proposal.as_ref().map(|proposal| &proposal.carried))
 }
 
 fn media_flags(agreed: Option<&Agreed>) -> Vec<&'static str> {
@@ -124,6 +125,7 @@ fn transports_of(leg: &Leg, number: usize, section: &Section) -> Vec<(TransportI
     let Some(ports) = leg.section(carrier).and_then(|section| section.ports) else { return Vec::new() };
     match ports.rtcp {
         Some(rtcp) => vec![(ports.rtp, Component::Rtp), (rtcp, Component::Rtcp)],
+        None if matches!(carried(section), Some(Carried::Datagrams(_))) => vec![(ports.rtp, Component::Datagrams)],
         None => vec![(ports.rtp, Component::Muxed)],
     }
 }
@@ -242,7 +244,7 @@ fn section_view(call: &Call, leg: &Leg, index: usize, section: &Section) -> Sect
         mid: agreed
             .and_then(|agreed| agreed.peer.mid.clone())
             .or_else(|| proposed.and_then(|proposal| proposal.mid.clone())),
-        profile: agreed.map(|agreed| agreed.profile).or(proposed.map(|proposal| proposal.profile)),
+        protocol: carried(section).map(Carried::name).unwrap_or_default().to_owned(),
         keying,
         rejected: agreed.is_none() && section.ports.is_none(),
         peer_receives: agreed.is_some_and(|agreed| agreed.peer.direction.receives() && !agreed.peer.zero_address),

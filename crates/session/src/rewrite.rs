@@ -9,6 +9,7 @@ use sdp::{
 };
 use srtp::sdes::CryptoAttribute;
 
+use crate::carried::Carried;
 use crate::leg::{AgreedKeying, Exchange, Leg, LocalOrigin, MuxOffer, Negotiated, ProposedKeying, digest};
 use crate::negotiate::keying::{line, setup_of};
 use crate::negotiate::{Desk, Work, WorkKind};
@@ -33,7 +34,7 @@ enum Outgoing {
 }
 
 struct Live {
-    profile: MediaProfile,
+    carried: Carried,
     rtp: SocketAddr,
     rtcp: Option<SocketAddr>,
     mux: bool,
@@ -75,7 +76,9 @@ pub(crate) fn write(
             Outgoing::Live(live) => {
                 let direction = section.direction().or(session_direction).unwrap_or_default();
                 write_live(section, live, direction, &desk.config.fingerprints, &work.options);
-                strip_codecs(section, &work.options);
+                if live.carried.profile().is_some() {
+                    strip_codecs(section, &work.options);
+                }
             }
         }
     }
@@ -105,7 +108,7 @@ fn proposed(negotiated: &Negotiated, to: usize, exchange: &Exchange) -> Vec<Outg
             _ => Vec::new(),
         };
         Some(Outgoing::Live(Box::new(Live {
-            profile: proposal.profile,
+            carried: proposal.carried.clone(),
             rtp,
             rtcp: rtcp.filter(|_| proposal.mux != MuxOffer::Required),
             mux: proposal.mux != MuxOffer::No,
@@ -158,9 +161,8 @@ fn agreed_section(
         }
         AgreedKeying::Dtls { role, .. } => (Vec::new(), Some((setup_of(*role), tls_id))),
     };
-    let profile = agreed.profile;
-    let (mux, ice) = (agreed.mux, agreed.ice);
-    Some(Live { profile, rtp, rtcp: rtcp.filter(|_| !mux), mux, crypto, dtls, ice, mid, zero_address })
+    let (carried, mux, ice) = (agreed.carried, agreed.mux, agreed.ice);
+    Some(Live { carried, rtp, rtcp: rtcp.filter(|_| !mux), mux, crypto, dtls, ice, mid, zero_address })
 }
 
 /// RTP and RTCP as the peer is to see them.
@@ -178,7 +180,10 @@ fn proposed_bundle(negotiated: &Negotiated, to: usize, exchange: &Exchange) -> V
     let Some(leg) = negotiated.legs.get(to) else { return Vec::new() };
     let proposals = exchange.offer.bundle.iter().filter_map(|&index| leg.section(index)?.proposal.as_ref());
     let can = proposals.filter(|proposal| {
-        proposal.profile.is_dtls() && proposal.ice && proposal.mux != MuxOffer::No && proposal.mid.is_some()
+        proposal.carried.profile().is_some_and(MediaProfile::is_dtls)
+            && proposal.ice
+            && proposal.mux != MuxOffer::No
+            && proposal.mid.is_some()
     });
     can.filter_map(|proposal| proposal.mid.clone()).collect()
 }
@@ -261,7 +266,7 @@ fn write_live(
 ) {
     section.set_port(live.rtp.port());
     section.set_port_count(None);
-    section.set_protocol(Protocol::parse(live.profile.name()));
+    section.set_protocol(Protocol::parse(live.carried.name()));
     let held = live.zero_address && !options.replace.zero_address;
     let address = match live.rtp.ip() {
         IpAddr::V4(_) if held => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
@@ -272,11 +277,14 @@ fn write_live(
     section.remove_any(&NOT_PASSED);
     section.remove_all(name::BUNDLE_ONLY);
     write_mid(section, live.mid.as_deref());
-    add_static_rtpmaps(section);
-    if !live.profile.has_feedback() {
+    let is_rtp = live.carried.profile().is_some();
+    if is_rtp {
+        add_static_rtpmaps(section);
+    }
+    if !live.carried.has_feedback() {
         section.remove_any(&[name::RTCP_FB, name::RTCP_RSIZE]);
     }
-    let rtcp = live.rtcp.or(Some(live.rtp).filter(|_| live.mux));
+    let rtcp = live.rtcp.or(Some(live.rtp).filter(|_| live.mux)).filter(|_| is_rtp);
     let fingerprint = |hash| fingerprints.iter().find(|own| Some(own.hash()) == hash).or(fingerprints.first());
     let (setup, tls_id) = live.dtls.clone().map_or((None, None), |(setup, tls_id)| (Some(setup), tls_id));
     let candidates = live.ice.iter().flat_map(|_| candidates(live));

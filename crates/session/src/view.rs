@@ -6,7 +6,7 @@ use std::time::SystemTime;
 
 use control::{Component, SecuredBy, TransportFailure};
 
-use crate::{MediaProfile, WorkerId};
+use crate::WorkerId;
 
 /// One line of the list of calls.
 #[derive(Clone, Debug)]
@@ -84,8 +84,8 @@ pub struct SectionView {
     pub kind: String,
     /// `a=mid`
     pub mid: Option<String>,
-    /// `None`: not RTP, or rejected before it was known.
-    pub profile: Option<MediaProfile>,
+    /// As in SDP: `RTP/SAVP`, `udptl`. Empty when rejected before it was known.
+    pub protocol: String,
     /// How it is keyed.
     pub keying: KeyingKind,
     /// Port 0 on one side.
@@ -158,6 +158,8 @@ pub struct LedgerEntry {
 pub enum LedgerNote {
     /// A leg carries plain RTP while another one is secure.
     PlainLeg,
+    /// A section that was secure goes on in the clear, as what.
+    SecurityLeft(String),
     /// A leg's keys are weaker than another one's: strength in bits, of this and of the stronger one.
     WeakerKeys {
         /// Of this leg.
@@ -182,7 +184,7 @@ pub enum LedgerNote {
 impl LedgerNote {
     /// Less secure than it could be.
     pub fn is_downgrade(&self) -> bool {
-        matches!(self, Self::PlainLeg | Self::WeakerKeys { .. })
+        matches!(self, Self::PlainLeg | Self::SecurityLeft(_) | Self::WeakerKeys { .. })
     }
 }
 
@@ -190,6 +192,7 @@ impl fmt::Display for LedgerNote {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::PlainLeg => f.write_str("plain RTP beside a secure leg"),
+            Self::SecurityLeft(protocol) => write!(f, "was secure, is {protocol} in the clear"),
             Self::WeakerKeys { bits, strongest } => write!(f, "{bits}-bit keys beside {strongest}-bit ones"),
             Self::Secured(SecuredBy::Sdes { outbound, inbound }) => {
                 write!(f, "secured by SDES: {} out, {} in", outbound.sdes_name(), inbound.sdes_name())

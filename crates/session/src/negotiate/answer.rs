@@ -6,6 +6,7 @@ use sdp::Setup;
 use super::keying::{self, Wanted};
 use super::offer::{adopt, offerer_latching, set_public, untagged_partner};
 use super::{Desk, Work, WorkKind, check_supported, latching};
+use crate::carried::Carried;
 use crate::leg::{Agreed, AgreedKeying, Exchange, MuxOffer, Negotiated, ProposedKeying, digest};
 use crate::peer::{PeerDescription, PeerSection};
 use crate::{DtlsOption, IceOption, LedgerNote, MediaProfile, Negotiation, Options, Refusal, TransportProtocol};
@@ -34,6 +35,7 @@ pub(crate) fn prepare(
         let missing = known.saturating_sub(agreed.len());
         let agreed = agreed.into_iter().chain(std::iter::repeat_n(None, missing));
         for (section, agreed) in agreed.enumerate() {
+            note_loss(negotiated, desk, leg, section, agreed.as_ref());
             store(negotiated, leg, section, agreed);
         }
     }
@@ -154,11 +156,12 @@ fn agree_answerer(
         for fault in &answer.crypto_faults {
             desk.notes.push((leg_index, LedgerNote::Skipped(fault.clone())));
         }
-        let profile = answered_profile(desk, answer, proposal.profile, options)?;
+        let carried = answered(desk, answer, &proposal.carried, options)?;
+        let is_secure = carried.profile().is_some_and(MediaProfile::is_secure);
         let ice = leg.credentials.clone().filter(|_| proposal.ice && answer.ice.is_some());
         let before = section.and_then(|section| section.agreed.as_ref());
         let keying = match &proposal.keying {
-            _ if !profile.is_secure() => AgreedKeying::Plain,
+            _ if !is_secure => AgreedKeying::Plain,
             ProposedKeying::Plain => AgreedKeying::Plain,
             ProposedKeying::Sdes(own) => {
                 let both = answer.crypto.iter().find_map(|line| {
@@ -193,7 +196,7 @@ fn agree_answerer(
             }
         };
         let carrier = answered_carrier(peer, index, proposal.carrier, proposal.mid.is_some() && mux);
-        all.push(Some(Agreed { profile, keying, mux, ice, carrier, peer: answer.clone() }));
+        all.push(Some(Agreed { carried, keying, mux, ice, carrier, peer: answer.clone() }));
     }
     settle_carriers(&mut all);
     Ok(all)
@@ -209,19 +212,25 @@ fn settle_carriers(all: &mut [Option<Agreed>]) {
     }
 }
 
-/// The answer's profile equals the offer's (RFC 3264 §6.1). Peers that leave out or add the F, or that write the older
+/// The answer's protocol equals the offer's (RFC 3264 §6.1). Peers that leave out or add the F, or that write the older
 /// name of DTLS-SRTP, are understood.
-fn answered_profile(
+fn answered(
     desk: &mut Desk<'_>,
     answer: &PeerSection,
-    offered: MediaProfile,
+    offered: &Carried,
     options: &Options,
-) -> Result<MediaProfile, Refusal> {
+) -> Result<Carried, Refusal> {
     let line = answer.line;
     let mismatch = || Refusal::Incomplete(format!("line {line}: {} answers {offered}", answer.protocol));
-    let profile = answer.profile.ok_or_else(mismatch)?;
+    let (profile, offered) = match (&answer.carried, offered) {
+        (Ok(Carried::Rtp(profile)), Carried::Rtp(offered)) => (*profile, *offered),
+        (Ok(carried @ Carried::Datagrams(name)), Carried::Datagrams(other)) if name.eq_ignore_ascii_case(other) => {
+            return Ok(carried.clone());
+        }
+        _ => return Err(mismatch()),
+    };
     if profile == offered {
-        return Ok(profile);
+        return Ok(Carried::Rtp(profile));
     }
     let accepts = options.transport_protocol == Some(TransportProtocol::Accept);
     let accepted_plain = accepts && !profile.is_secure();
@@ -229,7 +238,7 @@ fn answered_profile(
         return Err(mismatch());
     }
     desk.warn(format!("line {line}: {profile} answers {offered}"));
-    Ok(profile)
+    Ok(Carried::Rtp(profile))
 }
 
 fn no_crypto(answer: &PeerSection) -> Refusal {
@@ -283,9 +292,17 @@ fn agree_offerer(
     let mut all: Vec<Option<Agreed>> = Vec::new();
     for (index, offer) in exchange.offer.sections.iter().enumerate() {
         let accepted = answerer.get(index).is_some_and(Option::is_some);
-        let Some(profile) = offer.profile.filter(|_| accepted && !offer.rejected) else {
-            all.push(None);
-            continue;
+        let profile = match &offer.carried {
+            Ok(Carried::Rtp(profile)) if accepted && !offer.rejected => *profile,
+            Ok(carried @ Carried::Datagrams(_)) if accepted && !offer.rejected => {
+                let (carried, keying, peer) = (carried.clone(), AgreedKeying::Plain, offer.clone());
+                all.push(Some(Agreed { carried, keying, mux: false, ice: None, carrier: index, peer }));
+                continue;
+            }
+            _ => {
+                all.push(None);
+                continue;
+            }
         };
         let ice = if uses_ice && offer.ice.is_some() {
             Some(leg.credentials.get_or_insert_with(|| desk.secrets.credentials()).clone())
@@ -333,9 +350,21 @@ fn agree_offerer(
             }
         };
         let mux = offer.mux && !exchange.options.rtcp_mux.reject;
-        all.push(Some(Agreed { profile, keying, mux, ice, carrier, peer: offer.clone() }));
+        let carried = Carried::Rtp(profile);
+        all.push(Some(Agreed { carried, keying, mux, ice, carrier, peer: offer.clone() }));
     }
     Ok(all)
+}
+
+/// A section that was secure and goes on in the clear goes into the ledger: after a re-offer to plain RTP or to fax.
+fn note_loss(negotiated: &Negotiated, desk: &mut Desk<'_>, leg: usize, index: usize, agreed: Option<&Agreed>) {
+    let before = negotiated.legs.get(leg).and_then(|leg| leg.agreed(index));
+    if let (Some(before), Some(agreed)) = (before, agreed)
+        && before.keying.is_secure()
+        && !agreed.keying.is_secure()
+    {
+        desk.notes.push((leg, LedgerNote::SecurityLeft(agreed.carried.to_string())));
+    }
 }
 
 fn store(negotiated: &mut Negotiated, leg: usize, index: usize, agreed: Option<Agreed>) {
@@ -351,6 +380,7 @@ fn store(negotiated: &mut Negotiated, leg: usize, index: usize, agreed: Option<A
     if let Some(left) = suite(&section.agreed).filter(|left| suite(&agreed) != Some(*left)) {
         section.keys.remove(&left);
     }
+    section.profile = agreed.as_ref().and_then(|agreed| agreed.carried.profile()).or(section.profile);
     section.agreed = agreed;
 }
 
@@ -361,7 +391,7 @@ fn open_missing(negotiated: &mut Negotiated, desk: &mut Desk<'_>, leg: usize) ->
         let users = negotiated.legs.get(leg).into_iter().flat_map(|leg| &leg.sections);
         let mut agreed = users.filter_map(|section| section.agreed.as_ref()).filter(|agreed| agreed.carrier == index);
         if let Some(first) = agreed.next() {
-            let two = !first.mux || agreed.any(|agreed| !agreed.mux);
+            let two = first.has_rtcp_port() || agreed.any(Agreed::has_rtcp_port);
             desk.ensure_ports(negotiated, leg, index, two)?;
         }
     }
@@ -393,7 +423,7 @@ fn note_downgrades(negotiated: &Negotiated, desk: &mut Desk<'_>, legs: [usize; 2
     };
     let secure = |leg: usize| {
         let mut sections = negotiated.legs.get(leg).into_iter().flat_map(|leg| &leg.sections);
-        sections.any(|section| section.agreed.as_ref().is_some_and(|agreed| agreed.profile.is_secure()))
+        sections.any(|section| section.agreed.as_ref().is_some_and(|agreed| agreed.keying.is_secure()))
     };
     let [a, b] = legs;
     for (this, other) in [(a, b), (b, a)] {

@@ -33,7 +33,7 @@ pub(crate) enum Wanted {
 /// a=crypto and a=fingerprint is keyed by DTLS unless SDES is preferred.
 pub(crate) fn wanted(section: &PeerSection, prefer_sdes: bool) -> Result<Wanted, String> {
     let (line, protocol) = (section.line, section.protocol.as_str());
-    let Some(profile) = section.profile else { return Ok(Wanted::Plain) };
+    let Some(profile) = section.profile() else { return Ok(Wanted::Plain) };
     if !profile.is_secure() {
         return Ok(Wanted::Plain);
     }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::keying::{self, Wanted};
 use super::{Desk, Work, WorkKind, check_supported, latching, public_address};
+use crate::carried::Carried;
 use crate::leg::{
     Agreed, AgreedKeying, Dialog, Exchange, Leg, MuxOffer, Negotiated, Proposal, ProposedKeying, Section, digest,
 };
@@ -71,7 +72,7 @@ fn check_keying(peer: &PeerDescription, options: &Options) -> Result<(), Refusal
 
 /// RFC 8643: keys on a plain profile.
 fn is_opportunistic(section: &PeerSection) -> bool {
-    let plain = section.profile.is_some_and(|profile| !profile.is_secure());
+    let plain = section.profile().is_some_and(|profile| !profile.is_secure());
     plain && !(section.crypto.is_empty() && section.fingerprints.is_empty())
 }
 
@@ -251,15 +252,15 @@ fn carriers(peer: &PeerDescription, options: &Options) -> Vec<usize> {
     let mut carriers: Vec<usize> = (0..peer.sections.len()).collect();
     let can = |index: &&usize| {
         let section = peer.sections.get(**index);
-        section.is_some_and(|section| !section.rejected && section.profile.is_some() && section.mux)
+        section.is_some_and(|section| !section.rejected && section.profile().is_some() && section.mux)
     };
     if options.rtcp_mux.reject {
         return carriers;
     }
     let Some(&first) = peer.bundle.iter().find(can) else { return carriers };
-    let profile = peer.sections.get(first).and_then(|section| section.profile);
+    let profile = peer.sections.get(first).and_then(PeerSection::profile);
     for &member in peer.bundle.iter().filter(can) {
-        let same = peer.sections.get(member).and_then(|section| section.profile) == profile;
+        let same = peer.sections.get(member).and_then(PeerSection::profile) == profile;
         if let Some(carrier) = carriers.get_mut(member).filter(|_| same) {
             *carrier = first;
         }
@@ -283,9 +284,9 @@ fn prepare_offerer(
         let carries = carriers
             .iter()
             .zip(&peer.sections)
-            .any(|(&carrier, section)| carrier == index && !section.rejected && section.profile.is_some());
+            .any(|(&carrier, section)| carrier == index && !section.rejected && section.carried.is_ok());
         if carries {
-            let two = !section.mux || options.rtcp_mux.reject;
+            let two = section.profile().is_some() && (!section.mux || options.rtcp_mux.reject);
             desk.ensure_ports(negotiated, from, index, two)?;
         }
     }
@@ -305,12 +306,22 @@ fn prepare_proposal(
     let Some(leg) = negotiated.legs.get_mut(to) else { return Ok(()) };
     leg.sections.resize_with(leg.sections.len().max(index + 1), Section::default);
     let Some(section) = leg.sections.get_mut(index) else { return Ok(()) };
-    let Some(offered_profile) = offered.profile.filter(|_| !offered.rejected) else {
-        if !offered.rejected {
-            desk.warn(format!("line {}: {} is not relayed: the section is rejected", offered.line, offered.protocol));
+    let offered_profile = match &offered.carried {
+        _ if offered.rejected => {
+            section.proposal = None;
+            return Ok(());
         }
-        section.proposal = None;
-        return Ok(());
+        Err(cause) => {
+            let (line, protocol) = (offered.line, &offered.protocol);
+            desk.warn(format!("line {line}: {protocol} is not relayed, {cause}: the section is rejected"));
+            section.proposal = None;
+            return Ok(());
+        }
+        Ok(Carried::Rtp(profile)) => *profile,
+        Ok(carried @ Carried::Datagrams(_)) => {
+            section.proposal = Some(datagrams(carried.clone(), peer, index, options));
+            return desk.ensure_ports(negotiated, to, index, false);
+        }
     };
     let profile = profile_for(section, offered_profile, options);
     let crypto_before = match &section.proposal {
@@ -352,7 +363,7 @@ fn prepare_proposal(
         Some(carrier) if bundles && carrier != index => carrier,
         _ => index,
     };
-    section.proposal = Some(Proposal { profile, keying, mux, ice, carrier, mid });
+    section.proposal = Some(Proposal { carried: Carried::Rtp(profile), keying, mux, ice, carrier, mid });
     if carrier == index {
         let two = mux != MuxOffer::Required;
         desk.ensure_ports(negotiated, to, index, two)?;
@@ -366,13 +377,19 @@ fn prepare_proposal(
     Ok(())
 }
 
+/// Datagrams have no options: they are offered as they came, from a transport of their own.
+fn datagrams(carried: Carried, peer: &PeerDescription, index: usize, options: &Options) -> Proposal {
+    let (keying, mux) = (ProposedKeying::Plain, MuxOffer::No);
+    Proposal { carried, keying, mux, ice: false, carrier: index, mid: mid_for(peer, index, false, options) }
+}
+
 /// What is asked for; else what this leg spoke before; else what the offerer speaks.
 fn profile_for(section: &Section, offered: MediaProfile, options: &Options) -> MediaProfile {
     if let Some(TransportProtocol::Profile(profile)) = options.transport_protocol {
         return profile;
     }
-    let before = section.agreed.as_ref().map(|agreed| agreed.profile);
-    let profile = before.or(section.proposal.as_ref().map(|proposal| proposal.profile)).unwrap_or(offered);
+    let proposed = section.proposal.as_ref().and_then(|proposal| proposal.carried.profile());
+    let profile = section.profile.or(proposed).unwrap_or(offered);
     match (options.dtls, profile) {
         (Some(DtlsOption::Off), MediaProfile::UdpTlsRtpSavp) => MediaProfile::RtpSavp,
         (Some(DtlsOption::Off), MediaProfile::UdpTlsRtpSavpf) => MediaProfile::RtpSavpf,

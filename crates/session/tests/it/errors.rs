@@ -198,14 +198,14 @@ fn an_answer_must_take_what_was_offered() {
 #[test]
 fn media_that_is_not_rtp_is_rejected_both_ways_and_the_rest_goes_on() {
     let mut bench = Bench::new();
-    let offer = format!("{OFFER}\nm=image 4004 udptl t38\nm=application 9 UDP/DTLS/SCTP webrtc-datachannel");
+    let offer = format!("{OFFER}\nm=message 4004 TCP/MSRP *\nm=application 9 UDP/DTLS/SCTP webrtc-datachannel");
     let written = bench.offer(&offer, Options::default());
     let text = String::from_utf8(written.sdp).expect("UTF-8");
-    assert!(text.contains("m=image 0 udptl t38\r\n") && text.contains("m=application 0 UDP/DTLS/SCTP"), "{text}");
+    assert!(text.contains("m=message 0 TCP/MSRP *\r\n") && text.contains("m=application 0 UDP/DTLS/SCTP"), "{text}");
     assert_eq!(written.warnings.len(), 2, "{:?}", written.warnings);
-    let answer = format!("{OFFER}\nm=image 0 udptl t38\nm=application 0 UDP/DTLS/SCTP webrtc-datachannel");
+    let answer = format!("{OFFER}\nm=message 0 TCP/MSRP *\nm=application 0 UDP/DTLS/SCTP webrtc-datachannel");
     let text = String::from_utf8(bench.answer(&answer, Options::default()).sdp).expect("UTF-8");
-    assert!(text.contains("m=image 0 udptl t38\r\n"), "{text}");
+    assert!(text.contains("m=message 0 TCP/MSRP *\r\n"), "{text}");
     assert_eq!(bench.plan().flows.len(), 2);
 }
 

@@ -2,6 +2,7 @@
 
 mod branches;
 mod bundle;
+mod datagrams;
 mod errors;
 mod life;
 mod options;
