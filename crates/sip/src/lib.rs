@@ -10,6 +10,19 @@
 //!
 //! Reading is linear, does not recurse and is bounded by [`Limits`].
 //!
+//! # Transactions
+//!
+//! [`TransactionLayer`] runs the four transactions for one element. It reads no clock: every call takes `now`. After any call,
+//! take [`TransactionLayer::poll_transmit`] and [`TransactionLayer::poll_event`] until `None`, and see to it that
+//! [`TransactionLayer::handle_timeout`] is called at [`TransactionLayer::poll_timeout`]. Noise on the wire is a [`Verdict`],
+//! an `Err` means that this call did nothing. The number of transactions is bounded; beyond it requests are answered with
+//! 503 and leave nothing behind.
+//!
+//! # Digest
+//!
+//! [`DigestServer`] challenges and verifies, [`DigestSession`] answers. A nonce costs no memory until a right response has used
+//! it. Passwords and HA1s are wiped on drop and have no Debug.
+//!
 //! ```
 //! use sallyport_sip::{Carriage, Limits, Message, StatusCode, receive};
 //! let text = "OPTIONS sip:bob@example.com SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.1;branch=z9hG4bK77\r\nf: <sip:a@example.com>;tag=1\r\n\
@@ -25,8 +38,11 @@
 
 mod capabilities;
 mod check;
+mod digest;
 mod fault;
+mod flow;
 mod frame;
+pub mod fuzz;
 mod header;
 mod headers;
 mod limits;
@@ -37,10 +53,18 @@ mod params;
 mod parse;
 mod status;
 mod text;
+mod tokens;
+mod transaction;
 mod uri;
 
 pub use capabilities::{Capabilities, next_max_forwards};
+pub use digest::{
+    Accepted, Account, AnswerError, AuthenticationInfo, Authenticator, Challenge, Counted, Credentials,
+    DigestAlgorithm, DigestFault, DigestPolicy, DigestServer, DigestServerConfig, DigestSession, FailureLimit, Ha1,
+    HashAlgorithm, PeerProof, Qop, StaleNonce, UserTable, Verification,
+};
 pub use fault::Fault;
+pub use flow::{Flow, Transport};
 pub use frame::{Frame, StreamFramer};
 pub use header::{
     CSeq, Date, MediaType, NameAddr, Part, RAck, Reason, Refresher, Replaces, RetryAfter, SentBy, SessionExpires, Via,
@@ -53,4 +77,8 @@ pub use method::Method;
 pub use params::Params;
 pub use parse::{Carriage, Received, receive};
 pub use status::StatusCode;
+pub use transaction::{
+    ClientId, LoopGuard, ServerId, Target, TransactionConfig, TransactionError, TransactionEvent, TransactionId,
+    TransactionLayer, Transmit, Verdict,
+};
 pub use uri::{Host, OtherUri, SipUri, Uri, UriMalformed};

@@ -87,6 +87,23 @@ proptest! {
     }
 
     #[test]
+    fn digest_headers_print_as_they_are_read(
+        text in "(Digest )?((realm|nonce|uri|username|response|nc|qop|cnonce|algorithm|opaque|stale) ?= ?(\"[ -~]{0,12}\"|auth|MD5|[0-9a-f]{0,32}),? ?){0,8}"
+    ) {
+        sallyport_sip::fuzz::digest(text.as_bytes());
+    }
+
+    #[test]
+    fn the_pieces_of_a_stream_do_not_matter(step in 1u8.., messages in prop::collection::vec(message(), 0..5)) {
+        sallyport_sip::fuzz::stream(&[vec![step], messages.concat()].concat());
+    }
+
+    #[test]
+    fn every_view_of_a_message_can_be_asked_for(bytes in prop_oneof![message(), nearly_valid()]) {
+        sallyport_sip::fuzz::message(&bytes);
+    }
+
+    #[test]
     fn a_stream_is_framed_without_panic_and_its_memory_is_bounded(
         pieces in prop::collection::vec(prop_oneof![message(), prop::collection::vec(any::<u8>(), 0..60)], 0..8)
     ) {
