@@ -31,6 +31,8 @@ pub enum Error {
     NoProfiles,
     /// No fingerprint to check the peer by.
     NoFingerprints,
+    /// The private key is not that of the certificate.
+    KeyMismatch,
 }
 
 impl fmt::Display for Error {
@@ -38,6 +40,7 @@ impl fmt::Display for Error {
         match self {
             Self::Engine(words) => write!(f, "DTLS engine: {words}"),
             Self::NoProfiles => f.write_str("no SRTP profile that DTLS-SRTP can negotiate"),
+            Self::KeyMismatch => f.write_str("the private key is not that of the certificate"),
             Self::NoFingerprints => f.write_str("no fingerprint to check the peer's certificate by"),
         }
     }
@@ -75,7 +78,11 @@ impl Identity {
 
     /// With a certificate and key in PEM that somebody else has made. ECDSA P-256 is what every peer accepts.
     pub fn from_pem(certificate: &[u8], key: &[u8]) -> Result<Self, Error> {
-        Self::from_parts(X509::from_pem(certificate)?, PKey::private_key_from_pem(key)?)
+        let (certificate, key) = (X509::from_pem(certificate)?, PKey::private_key_from_pem(key)?);
+        if !certificate.public_key()?.public_eq(&key) {
+            return Err(Error::KeyMismatch);
+        }
+        Self::from_parts(certificate, key)
     }
 
     fn from_parts(certificate: X509, key: PKey<Private>) -> Result<Self, Error> {
@@ -179,6 +186,16 @@ mod tests {
         assert_eq!((age.days, age.secs), (1, 0));
         assert_eq!(now.diff(certificate.not_after()).unwrap().days, 365);
         assert!(certificate.to_der().unwrap().len() < 400, "small enough for one datagram");
+    }
+
+    #[test]
+    fn a_certificate_with_the_key_of_another_one_is_refused() {
+        let (one, other) = (Identity::generate().unwrap(), Identity::generate().unwrap());
+        let certificate = one.shared.certificate.to_pem().unwrap();
+        let pem = |identity: &Identity| identity.shared.key.private_key_to_pem_pkcs8().unwrap();
+        let same = Identity::from_pem(&certificate, &pem(&one)).unwrap();
+        assert_eq!(same.fingerprint(HashAlgorithm::Sha256), one.fingerprint(HashAlgorithm::Sha256));
+        assert_eq!(Identity::from_pem(&certificate, &pem(&other)).err(), Some(Error::KeyMismatch));
     }
 
     #[test]

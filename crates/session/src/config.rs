@@ -1,9 +1,10 @@
 //! What the session is told at its start.
 
+use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::{Duration, Instant, SystemTime};
 
-use control::Fingerprint;
+use control::{Fingerprint, Profile, RocPolicy};
 
 use crate::AddressFamily;
 
@@ -67,8 +68,33 @@ impl Interface {
     }
 }
 
+/// What a running session can be told anew: see [`Session::adjust`](crate::Session::adjust).
+#[derive(Clone, Debug)]
+pub struct Adjustment {
+    /// All that the session has, at the same places; after them there may be new ones.
+    pub interfaces: Vec<Interface>,
+    /// As in [`SessionConfig`].
+    pub defaults: Defaults,
+    /// As in [`SessionConfig`].
+    pub timeouts: Timeouts,
+    /// As in [`SessionConfig`].
+    pub limits: Limits,
+}
+
+/// An adjustment takes an interface away or changes one. Calls use them; nothing was adjusted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InterfacesDiffer;
+
+impl fmt::Display for InterfacesDiffer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("interfaces can be added to a running session, not taken away or changed")
+    }
+}
+
+impl std::error::Error for InterfacesDiffer {}
+
 /// What holds when a request does not say.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Defaults {
     /// DSCP and ECN byte of what is sent.
     pub traffic_class: Option<u8>,
@@ -76,6 +102,43 @@ pub struct Defaults {
     pub accept_unencrypted: bool,
     /// NULL suites of a peer are accepted. Never offered.
     pub accept_null: bool,
+    /// Key lines of a peer with an MKI are accepted. Never offered.
+    pub accept_mki: bool,
+    /// Suites that are offered in SDES, in this order. NULL never is.
+    pub sdes_offered: Vec<Profile>,
+    /// Suites that are accepted of a peer in SDES, and the only ones that a request can have offered. NULL ones depend on
+    /// `accept_null` alone.
+    pub sdes_accepted: Vec<Profile>,
+    /// Profiles that are offered and accepted in DTLS, most preferred first.
+    pub dtls_profiles: Vec<Profile>,
+    /// What becomes of the rollover counter when SDES brings another key.
+    pub roc_on_rekey: RocPolicy,
+}
+
+impl Default for Defaults {
+    fn default() -> Self {
+        Self {
+            traffic_class: None,
+            accept_unencrypted: false,
+            accept_null: false,
+            accept_mki: true,
+            sdes_offered: vec![
+                Profile::AeadAes256Gcm,
+                Profile::AeadAes128Gcm,
+                Profile::AesCm256HmacSha1_80,
+                Profile::AesCm128HmacSha1_80,
+                Profile::AesCm128HmacSha1_32,
+            ],
+            sdes_accepted: Profile::all().filter(|profile| !profile.is_null()).collect(),
+            dtls_profiles: vec![
+                Profile::AeadAes256Gcm,
+                Profile::AeadAes128Gcm,
+                Profile::AesCm128HmacSha1_80,
+                Profile::AesCm128HmacSha1_32,
+            ],
+            roc_on_rekey: RocPolicy::Keep,
+        }
+    }
 }
 
 /// Delays and deadlines.

@@ -13,10 +13,8 @@
 //! * A leg's keys are its own: made here, one for each leg, section and suite, and never those of another party.
 
 mod call;
-mod capability;
 mod carried;
 mod config;
-mod layout;
 mod leg;
 mod negotiate;
 mod options;
@@ -33,7 +31,7 @@ mod secrets;
 mod session;
 mod view;
 
-pub use config::{Clocks, Defaults, Interface, Limits, SessionConfig, Timeouts};
+pub use config::{Adjustment, Clocks, Defaults, Interface, InterfacesDiffer, Limits, SessionConfig, Timeouts};
 pub use control::WorkerId;
 pub use options::{
     AddressFamily, CodecOptions, DtlsOption, EndpointLearning, Flags, IceLite, IceOption, InterfaceOptions, Options,
@@ -48,6 +46,6 @@ pub use reply::{
 pub use request::{Delete, Negotiation, Query, Request, Token};
 pub use session::{Output, Session};
 pub use view::{
-    CallState, CallSummary, CallView, EndReason, KeyingKind, LedgerEntry, LedgerNote, LegView, OpportunisticForm,
-    SectionView, TransportView,
+    CallState, CallSummary, CallView, EndReason, KeyingKind, LedgerEntry, LedgerNote, LegView, SectionView,
+    TransportView,
 };

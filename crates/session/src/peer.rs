@@ -6,10 +6,8 @@ use control::{Credentials, Fingerprint};
 use sdp::{AttributeFault, Candidate, Direction, Effective, Group, Rtcp, SessionDescription, Setup, Ssrc, name};
 use srtp::sdes::{CryptoAttribute, Tolerance};
 
-use crate::capability;
 use crate::carried::Carried;
-use crate::negotiate::keying;
-use crate::{MediaProfile, OpportunisticForm, Refusal};
+use crate::{Defaults, MediaProfile, Refusal};
 
 /// SSRCs of one section that are kept to tell bundled sections apart.
 const MAX_SSRCS: usize = 64;
@@ -34,10 +32,6 @@ pub(crate) struct PeerSection {
     pub(crate) protocol: String,
     /// Or why it is not relayed.
     pub(crate) carried: Result<Carried, &'static str>,
-    /// How it offers security, where it does not insist on it and we take it.
-    pub(crate) opportunistic: Option<OpportunisticForm>,
-    /// The potential configuration that is in force: what the answer says of it, and the profile beside it.
-    pub(crate) configuration: Option<(String, MediaProfile)>,
     pub(crate) line: usize,
     /// Port 0 outside of a bundle.
     pub(crate) rejected: bool,
@@ -73,20 +67,19 @@ pub(crate) struct PeerIce {
 
 /// How to read.
 #[derive(Clone, Copy)]
-pub(crate) struct Reading {
+pub(crate) struct Reading<'a> {
     /// `SIP-source-address`: takes the place of the addresses in the description.
     pub(crate) source: Option<IpAddr>,
-    pub(crate) tolerance: Tolerance,
+    /// Which key lines may be used.
+    pub(crate) defaults: &'a Defaults,
     pub(crate) max_sections: usize,
-    /// It is an offer, which may have potential configurations.
-    pub(crate) is_offer: bool,
 }
 
 impl PeerDescription {
     /// Fails only on what makes the whole description useless; the rest is told in `warnings`.
     pub(crate) fn read(
         description: &SessionDescription,
-        reading: Reading,
+        reading: Reading<'_>,
         warnings: &mut Vec<String>,
     ) -> Result<Self, Refusal> {
         if description.media().is_empty() {
@@ -116,7 +109,7 @@ fn bundle_of(description: &SessionDescription, sections: &[PeerSection]) -> Vec<
 }
 
 impl PeerSection {
-    fn read(effective: &Effective<'_>, reading: Reading, warnings: &mut Vec<String>) -> Result<Self, Refusal> {
+    fn read(effective: &Effective<'_>, reading: Reading<'_>, warnings: &mut Vec<String>) -> Result<Self, Refusal> {
         let media = effective.media();
         let line = media.line().unwrap_or(0);
         let connection = effective.connection();
@@ -136,19 +129,13 @@ impl PeerSection {
         let ip = signalled.map(|ip| reading.source.unwrap_or(ip));
         let rtp = ip.filter(|_| media.port() != 0).map(|ip| SocketAddr::new(ip, media.port()));
         let rtcp = rtcp_address(effective, rtp, reading.source, warnings);
-        let (crypto, crypto_faults) = read_crypto(effective.find_all(name::CRYPTO), reading.tolerance);
-        if !crypto.is_empty() && !media.has(name::CRYPTO) {
-            // RFC 4568 §5 has it at media level alone. Every section is keyed by it then.
-            warnings.push(format!("line {line}: a=crypto of the session level is used"));
-        }
+        let (crypto, crypto_faults) = read_crypto(effective, reading.defaults);
         warnings.extend(crypto_faults.iter().map(|fault| format!("line {line}: {fault}")));
         let mids = effective.extmaps().find(|extmap| extmap.uri == MID_EXTENSION);
-        let mut section = Self {
+        Ok(Self {
             kind: media.media_type().to_owned(),
             protocol: media.protocol().name().to_owned(),
             carried: Carried::read(media.protocol()),
-            opportunistic: None,
-            configuration: None,
             line,
             rejected,
             rtp,
@@ -159,7 +146,7 @@ impl PeerSection {
             mux: media.has(name::RTCP_MUX) || media.has(name::RTCP_MUX_ONLY),
             crypto,
             crypto_faults,
-            fingerprints: read_fingerprints(effective.fingerprints(), line, warnings),
+            fingerprints: read_fingerprints(effective, line, warnings),
             setup: effective.setup(),
             tls_id: effective.tls_id().map(str::to_owned),
             ice,
@@ -168,63 +155,7 @@ impl PeerSection {
             ssrcs: distinct_ssrcs(effective),
             payload_types: media.payload_types().collect(),
             codec: first_codec(effective),
-        };
-        if reading.is_offer && !rejected {
-            section.configure(effective, reading.tolerance, warnings);
-        }
-        Ok(section)
-    }
-
-    /// Puts the first secure potential configuration in force that can be keyed (RFC 5939 §3.6.2). Without one the actual
-    /// configuration holds.
-    fn configure(&mut self, effective: &Effective<'_>, tolerance: Tolerance, warnings: &mut Vec<String>) {
-        let Some(actual) = self.profile().filter(|profile| !profile.is_secure()) else { return };
-        for potential in capability::potential(effective) {
-            let mut section = self.clone();
-            section.carried = Ok(Carried::Rtp(potential.profile));
-            let gone =
-                |name| if effective.media().has(name) { potential.without_media } else { potential.without_session };
-            let values = |name: &'static str| {
-                let named = potential.attributes.iter().filter(move |(own, _)| own.eq_ignore_ascii_case(name));
-                named.map(|&(_, value)| value.trim())
-            };
-            for (name, clear) in [
-                (name::CRYPTO, PeerSection::clear_crypto as fn(&mut Self)),
-                (name::FINGERPRINT, |section| section.fingerprints.clear()),
-                (name::SETUP, |section| section.setup = None),
-                (name::TLS_ID, |section| section.tls_id = None),
-            ] {
-                if gone(name) || values(name).next().is_some() {
-                    clear(&mut section);
-                }
-            }
-            let (crypto, faults) = read_crypto(values(name::CRYPTO), tolerance);
-            section.crypto.extend(crypto);
-            section.crypto_faults.extend(faults);
-            section.fingerprints.extend(read_fingerprints(values(name::FINGERPRINT), self.line, warnings));
-            section.setup = values(name::SETUP).find_map(|value| sdp::Attribute::parse(value).ok()).or(section.setup);
-            section.tls_id = values(name::TLS_ID).next().map(str::to_owned).or(section.tls_id);
-            section.mux |= values(name::RTCP_MUX).next().is_some();
-            match keying::wanted(&section, false) {
-                Ok(_) => {
-                    section.opportunistic = Some(OpportunisticForm::Capability);
-                    section.configuration = Some((potential.chosen, actual));
-                    *self = section;
-                    return;
-                }
-                Err(cause) => warnings.push(format!("a=pcfg passed over: {cause}")),
-            }
-        }
-    }
-
-    fn clear_crypto(&mut self) {
-        self.crypto.clear();
-        self.crypto_faults.clear();
-    }
-
-    /// It has keys, usable or not.
-    pub(crate) fn names_keys(&self) -> bool {
-        !(self.crypto.is_empty() && self.crypto_faults.is_empty() && self.fingerprints.is_empty())
+        })
     }
 
     /// Under which its RTP comes. `None`: it is none.
@@ -258,27 +189,40 @@ fn rtcp_address(
     }
 }
 
-fn read_crypto<'a>(values: impl Iterator<Item = &'a str>, tolerance: Tolerance) -> (Vec<CryptoAttribute>, Vec<String>) {
+fn read_crypto(effective: &Effective<'_>, defaults: &Defaults) -> (Vec<CryptoAttribute>, Vec<String>) {
     let (mut usable, mut faults) = (Vec::new(), Vec::new());
-    for value in values {
-        match CryptoAttribute::parse_with(value, tolerance) {
+    for value in effective.media().find_all(name::CRYPTO) {
+        match read_crypto_line(value, defaults) {
             Ok(attribute) => usable.push(attribute),
-            Err(error) => {
+            Err(reason) => {
                 let tag = value.split_ascii_whitespace().next().unwrap_or("").chars().take(9).collect::<String>();
-                faults.push(format!("a=crypto:{tag} passed over: {error}"));
+                faults.push(format!("a=crypto:{tag} passed over: {reason}"));
             }
         }
     }
     (usable, faults)
 }
 
-fn read_fingerprints<'a>(
-    values: impl Iterator<Item = &'a str>,
-    line: usize,
-    warnings: &mut Vec<String>,
-) -> Vec<Fingerprint> {
+/// A line that can be used and that the operator allows.
+fn read_crypto_line(value: &str, defaults: &Defaults) -> Result<CryptoAttribute, String> {
+    let tolerance = Tolerance {
+        null_cipher: defaults.accept_null,
+        unencrypted: defaults.accept_unencrypted,
+        ..Tolerance::default()
+    };
+    let line = CryptoAttribute::parse_with(value, tolerance).map_err(|error| error.to_string())?;
+    if !line.profile.is_null() && !defaults.sdes_accepted.contains(&line.profile) {
+        return Err(format!("{} is not allowed here", line.profile.sdes_name()));
+    }
+    if !defaults.accept_mki && line.keys.iter().any(|key| !key.master.mki().is_empty()) {
+        return Err("an MKI is not allowed here".to_owned());
+    }
+    Ok(line)
+}
+
+fn read_fingerprints(effective: &Effective<'_>, line: usize, warnings: &mut Vec<String>) -> Vec<Fingerprint> {
     let mut fingerprints = Vec::new();
-    for text in values {
+    for text in effective.fingerprints() {
         match text.parse::<Fingerprint>() {
             Ok(fingerprint) => fingerprints.push(fingerprint),
             Err(error) => warnings.push(format!("line {line}: a=fingerprint passed over: {error}")),

@@ -12,14 +12,13 @@ use crate::leg::{Agreed, AgreedKeying, Leg, MuxOffer, Negotiated, Ports, Propose
 use crate::peer::PeerSection;
 use crate::{Defaults, Timeouts};
 
-/// What we offer and accept in DTLS, most preferred first.
-const DTLS_PROFILES: [Profile; 4] =
-    [Profile::AeadAes256Gcm, Profile::AeadAes128Gcm, Profile::AesCm128HmacSha1_80, Profile::AesCm128HmacSha1_32];
-
 /// The whole wanted state of a call.
 pub(crate) fn plan(negotiated: &mut Negotiated, timeouts: &Timeouts, defaults: &Defaults) -> Plan {
-    let context =
-        Context { deadline: timeouts.handshake, traffic_class: negotiated.traffic_class.or(defaults.traffic_class) };
+    let context = Context {
+        deadline: timeouts.handshake,
+        traffic_class: negotiated.traffic_class.or(defaults.traffic_class),
+        profiles: &defaults.dtls_profiles,
+    };
     let mut transports = Vec::new();
     for (index, leg) in negotiated.legs.iter().enumerate().filter(|(_, leg)| !leg.gone) {
         for (section_index, section) in leg.sections.iter().enumerate() {
@@ -34,12 +33,14 @@ pub(crate) fn plan(negotiated: &mut Negotiated, timeouts: &Timeouts, defaults: &
     Plan { transports, flows, media_timeout: moves.then_some(timeouts.media), memo: Vec::new() }
 }
 
-struct Context {
+struct Context<'a> {
     deadline: Duration,
     traffic_class: Option<u8>,
+    /// What we offer and accept in DTLS.
+    profiles: &'a [Profile],
 }
 
-impl Context {
+impl Context<'_> {
     fn section(
         &self,
         leg_index: usize,
@@ -113,7 +114,7 @@ impl Context {
                 generation: section.generation.wrapping_add(1),
                 role: None,
                 fingerprints: Vec::new(),
-                profiles: DTLS_PROFILES.to_vec(),
+                profiles: self.profiles.to_vec(),
                 deadline: self.deadline,
             })),
             Some(ProposedKeying::Sdes(_)) | None => Keying::Pending,
@@ -125,7 +126,7 @@ impl Context {
             generation,
             role,
             fingerprints: peer.fingerprints.clone(),
-            profiles: DTLS_PROFILES.to_vec(),
+            profiles: self.profiles.to_vec(),
             deadline: self.deadline,
         }))
     }

@@ -16,8 +16,8 @@ use crate::negotiate::Desk;
 use crate::ports::PortPool;
 use crate::secrets::Secrets;
 use crate::{
-    CallSummary, CallView, Clocks, EndReason, LedgerEntry, Refusal, Reply, Request, SessionConfig, SessionStatistics,
-    Token,
+    Adjustment, CallSummary, CallView, Clocks, EndReason, InterfacesDiffer, LedgerEntry, Refusal, Reply, Request,
+    SessionConfig, SessionStatistics, Token,
 };
 
 mod events;
@@ -56,6 +56,8 @@ pub struct Session {
     next_request: u64,
     /// By which `loop-protect` knows our own descriptions.
     instance: String,
+    /// No new calls are taken.
+    draining: bool,
     statistics: SessionStatistics,
 }
 
@@ -79,6 +81,7 @@ impl Session {
             next_call,
             next_request: 0,
             instance,
+            draining: false,
             statistics: SessionStatistics::default(),
         }
     }
@@ -103,6 +106,36 @@ impl Session {
     /// A worker has ended for good: new calls go to others. Its calls are the caller's to delete.
     pub fn handle_worker_lost(&mut self, worker: WorkerId) {
         self.pool.lose(worker);
+    }
+
+    /// New calls are refused from here on, or taken again. What concerns calls that exist goes on as ever.
+    pub fn set_draining(&mut self, draining: bool) {
+        self.draining = draining;
+    }
+
+    /// Whether new calls are refused.
+    pub fn is_draining(&self) -> bool {
+        self.draining
+    }
+
+    /// Other timeouts, limits and defaults, and new interfaces. The offer and hold timeouts of calls that exist count
+    /// anew, from where they began; all else holds for a call from its next offer or answer on. A lower limit ends no call.
+    pub fn adjust(&mut self, adjustment: Adjustment) -> Result<(), InterfacesDiffer> {
+        if !adjustment.interfaces.starts_with(&self.config.interfaces) {
+            return Err(InterfacesDiffer);
+        }
+        let Adjustment { interfaces, defaults, timeouts, limits } = adjustment;
+        let timeouts_differ = self.config.timeouts != timeouts;
+        self.config = SessionConfig { interfaces, defaults, timeouts, limits, ..self.config.clone() };
+        if timeouts_differ {
+            let keys: Vec<CallKey> = self.calls.keys().copied().collect();
+            for call in keys {
+                if let Some(call) = self.calls.remove(&call) {
+                    self.keep(call);
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Time has passed: call at [`Session::poll_timeout`], or later.
@@ -150,6 +183,11 @@ impl Session {
             transports: calls.iter().map(|call| call.negotiated.transports.len() as u64).sum(),
             ..self.statistics.clone()
         }
+    }
+
+    /// Calls that exist, also those that the worker is still closing.
+    pub fn call_count(&self) -> usize {
+        self.calls.len()
     }
 
     /// Ports that are open or being opened.

@@ -1,22 +1,13 @@
 //! How a section is keyed: SDES suites and keys (RFC 4568), DTLS roles and associations (RFC 5763, RFC 8842).
 
-use control::{DtlsRole, MasterKey, Policy, Profile, SdesKeys};
+use control::{DtlsRole, MasterKey, Policy, Profile, RocPolicy, SdesKeys};
 use sdp::Setup;
 use srtp::sdes::CryptoAttribute;
 
 use crate::leg::{Agreed, AgreedKeying, Section};
 use crate::peer::PeerSection;
 use crate::secrets::Secrets;
-use crate::{DtlsOption, SdesOptions};
-
-/// What is offered when nothing else is asked for, in this order. NULL never is.
-const DEFAULT_SUITES: [Profile; 5] = [
-    Profile::AeadAes256Gcm,
-    Profile::AeadAes128Gcm,
-    Profile::AesCm256HmacSha1_80,
-    Profile::AesCm128HmacSha1_80,
-    Profile::AesCm128HmacSha1_32,
-];
+use crate::{Defaults, DtlsOption, SdesOptions};
 
 /// The lifetime that `SDES-lifetime` prints, in packets.
 const PRINTED_LIFETIME: u64 = 1 << 31;
@@ -30,13 +21,11 @@ pub(crate) enum Wanted {
 }
 
 /// How a section of an offer wants to be keyed, or the line and the reason why it cannot be. A section with both
-/// a=crypto and a=fingerprint is keyed by DTLS unless SDES is preferred. Keys under a plain profile that cannot be used are
-/// declined (RFC 8643 §3.2).
+/// a=crypto and a=fingerprint is keyed by DTLS unless SDES is preferred.
 pub(crate) fn wanted(section: &PeerSection, prefer_sdes: bool) -> Result<Wanted, String> {
     let (line, protocol) = (section.line, section.protocol.as_str());
     let Some(profile) = section.profile() else { return Ok(Wanted::Plain) };
-    let has_keys = !section.fingerprints.is_empty() || !section.crypto.is_empty();
-    if !profile.is_secure() && (section.opportunistic.is_none() || !has_keys) {
+    if !profile.is_secure() {
         return Ok(Wanted::Plain);
     }
     let has_dtls = !section.fingerprints.is_empty();
@@ -62,14 +51,16 @@ pub(crate) fn wanted(section: &PeerSection, prefer_sdes: bool) -> Result<Wanted,
 /// has no reason to change.
 pub(crate) fn suites(
     options: &SdesOptions,
+    defaults: &Defaults,
     from_peer: &[CryptoAttribute],
     before: &[CryptoAttribute],
     in_use: Option<Profile>,
 ) -> Vec<Profile> {
     let mut suites: Vec<Profile> = Vec::new();
     let named = options.order.iter().chain(&options.only).copied().filter(|suite| !suite.is_null());
-    for suite in in_use.into_iter().chain(named).chain(DEFAULT_SUITES) {
-        if !suites.contains(&suite) && is_allowed(options, suite) {
+    for suite in in_use.into_iter().chain(named).chain(defaults.sdes_offered.iter().copied()) {
+        let is_accepted = defaults.sdes_accepted.contains(&suite) || (suite.is_null() && defaults.accept_null);
+        if !suites.contains(&suite) && is_accepted && is_allowed(options, suite) {
             suites.push(suite);
         }
     }
@@ -130,13 +121,14 @@ pub(crate) fn choose<'a>(
 }
 
 /// Both directions of a section: the peer's line and ours.
-pub(crate) fn sdes(peer: &CryptoAttribute, own: MasterKey) -> AgreedKeying {
-    let inbound = peer.policy();
+pub(crate) fn sdes(peer: &CryptoAttribute, own: MasterKey, roc_on_rekey: RocPolicy) -> AgreedKeying {
+    let inbound = Policy { roc_on_rekey, ..peer.policy() };
     // What is negotiated, not declared, holds for both directions (RFC 4568 §6.3).
     let outbound = Policy {
         encrypt_rtp: inbound.encrypt_rtp,
         encrypt_rtcp: inbound.encrypt_rtcp,
         authenticate_rtp: inbound.authenticate_rtp,
+        roc_on_rekey,
         ..Policy::new(peer.profile)
     };
     let keys = SdesKeys { inbound: Some((inbound, peer.master_keys())), outbound: (outbound, own) };

@@ -64,6 +64,9 @@ impl Session {
     }
 
     fn first_offer(&mut self, now: Instant, token: Token, offer: &Negotiation) {
+        if self.draining {
+            return self.reply(token, Err(Refusal::LoadLimit("Draining: no new calls are taken".to_owned())));
+        }
         if self.calls.len() >= self.config.limits.calls {
             let cause = format!("Parallel session limit reached: {}", self.config.limits.calls);
             return self.reply(token, Err(Refusal::LoadLimit(cause)));

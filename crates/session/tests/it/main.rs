@@ -1,12 +1,11 @@
 //! The session against a tiny pump: before-text, after-text and plans.
 
+mod adjustments;
 mod branches;
 mod bundle;
 mod datagrams;
 mod errors;
-mod late;
 mod life;
-mod opportunistic;
 mod options;
 mod pairings;
 mod properties;
