@@ -6,19 +6,20 @@
 use std::net::{IpAddr, SocketAddr};
 
 use axum::http::{HeaderMap, StatusCode, header};
+use tokio::sync::watch;
 
 /// Names under which this server answers.
 #[derive(Clone, Debug)]
 pub(crate) struct Guard {
     /// Beside the loopback names.
-    names: Vec<String>,
+    names: watch::Receiver<Vec<String>>,
     /// Any address in figures will do: the listener is open to more than this machine. A page cannot make a browser send
     /// figures that stand for somebody else.
     any_literal: bool,
 }
 
 impl Guard {
-    pub(crate) fn new(listener: SocketAddr, names: Vec<String>) -> Self {
+    pub(crate) fn new(listener: SocketAddr, names: watch::Receiver<Vec<String>>) -> Self {
         Self { names, any_literal: !listener.ip().is_loopback() }
     }
 
@@ -43,6 +44,24 @@ impl Guard {
         Ok(())
     }
 
+    /// What a request that changes something has to show besides. A page cannot send this content type to another origin
+    /// without asking first, and that question is refused.
+    pub(crate) fn check_change(
+        &self,
+        headers: &HeaderMap,
+        remote: SocketAddr,
+    ) -> Result<(), (StatusCode, &'static str)> {
+        if !remote.ip().to_canonical().is_loopback() {
+            return Err((StatusCode::FORBIDDEN, "only from this machine\n"));
+        }
+        let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
+        let media_type = content_type.split(';').next().unwrap_or("").trim();
+        if !media_type.eq_ignore_ascii_case("application/json") {
+            return Err((StatusCode::UNSUPPORTED_MEDIA_TYPE, "Content-Type must be application/json\n"));
+        }
+        Ok(())
+    }
+
     /// `authority` is a host with an optional port.
     fn allows(&self, authority: &str) -> bool {
         let Some(host) = host_of(authority) else { return false };
@@ -51,7 +70,7 @@ impl Guard {
         {
             return true;
         }
-        host.eq_ignore_ascii_case("localhost") || self.names.iter().any(|name| host.eq_ignore_ascii_case(name))
+        host.eq_ignore_ascii_case("localhost") || self.names.borrow().iter().any(|name| host.eq_ignore_ascii_case(name))
     }
 }
 
@@ -74,6 +93,11 @@ mod tests {
 
     use super::*;
 
+    fn guard(listener: &str, names: &[&str]) -> Guard {
+        let names = names.iter().map(|name| (*name).to_owned()).collect();
+        Guard::new(listener.parse().unwrap(), watch::channel(names).1)
+    }
+
     fn check(guard: &Guard, host: Option<&str>, origin: Option<&str>) -> u16 {
         let mut headers = HeaderMap::new();
         if let Some(host) = host {
@@ -87,7 +111,7 @@ mod tests {
 
     #[test]
     fn on_loopback_only_loopback_names_and_configured_ones_are_answered() {
-        let guard = Guard::new("127.0.0.1:9090".parse().unwrap(), vec!["relay.example".into()]);
+        let guard = guard("127.0.0.1:9090", &["relay.example"]);
         for host in
             ["localhost", "LOCALHOST:9090", "127.0.0.1:9090", "127.9.9.9", "[::1]:9090", "[::1]", "relay.example:80"]
         {
@@ -103,7 +127,7 @@ mod tests {
 
     #[test]
     fn a_foreign_origin_is_refused() {
-        let guard = Guard::new("127.0.0.1:9090".parse().unwrap(), Vec::new());
+        let guard = guard("127.0.0.1:9090", &[]);
         assert_eq!(check(&guard, Some("localhost"), Some("http://localhost:9090")), 200);
         for origin in ["http://evil.example", "https://evil.example", "null", "file://", "http://"] {
             assert_eq!(check(&guard, Some("localhost"), Some(origin)), 403, "{origin}");
@@ -112,9 +136,35 @@ mod tests {
 
     #[test]
     fn beyond_loopback_addresses_in_figures_are_answered_and_foreign_names_are_not() {
-        let guard = Guard::new("0.0.0.0:9090".parse().unwrap(), Vec::new());
+        let guard = guard("0.0.0.0:9090", &[]);
         assert_eq!(check(&guard, Some("192.0.2.1:9090"), None), 200);
         assert_eq!(check(&guard, Some("[2001:db8::1]:9090"), None), 200);
         assert_eq!(check(&guard, Some("evil.example:9090"), None), 403);
+    }
+
+    #[test]
+    fn the_names_can_change_while_it_serves() {
+        let (names, receiver) = watch::channel(vec!["old.example".to_owned()]);
+        let guard = Guard::new("127.0.0.1:9090".parse().unwrap(), receiver);
+        assert_eq!(check(&guard, Some("old.example"), None), 200);
+        names.send(vec!["new.example".to_owned()]).unwrap();
+        assert_eq!(check(&guard, Some("new.example"), None), 200);
+        assert_eq!(check(&guard, Some("old.example"), None), 403);
+    }
+
+    #[test]
+    fn a_change_comes_from_this_machine_and_is_json() {
+        let guard = guard("0.0.0.0:9090", &[]);
+        let status = |remote: &str, content_type: &'static str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+            let checked = guard.check_change(&headers, remote.parse().unwrap());
+            checked.map_or_else(|(status, _)| status.as_u16(), |()| 200)
+        };
+        for remote in ["127.0.0.1:5000", "[::1]:5000", "[::ffff:127.0.0.1]:5000"] {
+            assert_eq!(status(remote, "application/json; charset=utf-8"), 200, "{remote}");
+            assert_eq!(status(remote, "text/plain"), 415, "{remote}");
+        }
+        assert_eq!(status("192.0.2.1:5000", "application/json"), 403);
     }
 }

@@ -7,9 +7,10 @@
 //! | `/readyz` | 200 when every worker and listener runs, else 503 with what is missing |
 //! | `/calls` | the calls as a JSON list |
 //! | `/calls/ID` | one call by its Call-ID, or 404 |
+//! | `POST /drain` | take no new calls, and end when the last one has ended; how many that are |
 //!
-//! What it tells it gets by [`Question`] over a channel, so that this crate knows neither session nor workers. Only GET
-//! and HEAD exist. `Host` and `Origin` are checked, because a page in an operator's browser can reach a loopback address.
+//! What it tells it gets by [`Question`] over a channel, so that this crate knows neither session nor workers. All but
+//! `/drain` is GET and HEAD; that one is taken from this machine only, as JSON. `Host` and `Origin` are checked, because a page in an operator's browser can reach a loopback address.
 
 mod calls;
 mod guard;
@@ -20,6 +21,6 @@ mod server;
 mod snapshot;
 
 pub use calls::{Address, CallDetail, CallSummary, Calls, LegDetail, SectionDetail, StreamDetail, TransportDetail};
-pub use question::{Question, Readiness};
+pub use question::{Draining, Question, Readiness};
 pub use server::{Admin, serve};
-pub use snapshot::{Histogram, Labelled, NgSnapshot, SessionSnapshot, Snapshot, WorkerSnapshot};
+pub use snapshot::{Histogram, Labelled, NgSnapshot, ProcessSnapshot, SessionSnapshot, Snapshot, WorkerSnapshot};

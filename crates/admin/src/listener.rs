@@ -7,6 +7,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use axum::extract::connect_info::Connected;
+use axum::serve::IncomingStream;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -27,6 +29,16 @@ pub(crate) struct BoundedListener {
 impl BoundedListener {
     pub(crate) fn new(listener: TcpListener) -> Self {
         Self { listener, permits: Arc::new(Semaphore::new(MAX_CONNECTIONS)), idle: IDLE }
+    }
+}
+
+/// Who has connected.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Remote(pub(crate) SocketAddr);
+
+impl Connected<IncomingStream<'_, BoundedListener>> for Remote {
+    fn connect_info(stream: IncomingStream<'_, BoundedListener>) -> Self {
+        Self(*stream.remote_addr())
     }
 }
 

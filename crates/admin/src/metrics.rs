@@ -4,7 +4,7 @@ use control::{Counters, Verdict};
 use prometheus::TextEncoder;
 use prometheus::proto::{Bucket, Counter, Gauge, LabelPair, Metric, MetricFamily, MetricType};
 
-use crate::{Histogram, Labelled, NgSnapshot, SessionSnapshot, Snapshot, WorkerSnapshot};
+use crate::{Histogram, Labelled, NgSnapshot, ProcessSnapshot, SessionSnapshot, Snapshot, WorkerSnapshot};
 
 /// All metrics as text.
 pub(crate) fn print(snapshot: &Snapshot) -> String {
@@ -15,6 +15,7 @@ pub(crate) fn print(snapshot: &Snapshot) -> String {
         [(vec![("backend", snapshot.backend.into()), ("version", snapshot.version.into())], 1.0)],
     );
     page.gauge("start_time_seconds", "When the process started, in seconds since 1970.", alone(snapshot.started));
+    page.process(&snapshot.process);
     page.session(&snapshot.session);
     page.ng(&snapshot.ng);
     page.workers(&snapshot.workers);
@@ -29,6 +30,21 @@ struct Page {
 }
 
 impl Page {
+    fn process(&mut self, process: &ProcessSnapshot) {
+        let flag = |value: bool| alone(if value { 1.0 } else { 0.0 });
+        self.gauge("draining", "1 while no new calls are taken.", flag(process.draining));
+        self.gauge(
+            "config_last_reload_successful",
+            "1 when the configuration could be read when it was read last.",
+            flag(process.reload_successful),
+        );
+        self.gauge(
+            "config_last_reload_success_timestamp_seconds",
+            "When the configuration could be read last, in seconds since 1970.",
+            alone(process.reloaded),
+        );
+    }
+
     fn session(&mut self, session: &SessionSnapshot) {
         self.gauge("calls", "Calls that exist.", alone(session.calls as f64));
         self.counter("calls_started_total", "Calls made by a first offer.", alone(session.calls_started as f64));
@@ -299,6 +315,7 @@ mod tests {
             version: "0.1.0",
             backend: "mmsg",
             started: 1_700_000_000.5,
+            process: ProcessSnapshot { draining: true, reload_successful: false, reloaded: 1_700_000_000.5 },
             session: SessionSnapshot {
                 calls: 3,
                 dtls_handshakes: vec![Labelled { labels: ["failed", "fingerprint_mismatch"], count: 2 }],
@@ -345,6 +362,9 @@ mod tests {
         for (key, value) in [
             ("sallyport_build_info{backend=\"mmsg\",version=\"0.1.0\"}", 1.0),
             ("sallyport_start_time_seconds", 1_700_000_000.5),
+            ("sallyport_draining", 1.0),
+            ("sallyport_config_last_reload_successful", 0.0),
+            ("sallyport_config_last_reload_success_timestamp_seconds", 1_700_000_000.5),
             ("sallyport_calls", 3.0),
             ("sallyport_refusals_total{cause=\"unknown_call\"}", 4.0),
             ("sallyport_dtls_handshakes_total{result=\"failed\",reason=\"fingerprint_mismatch\"}", 2.0),

@@ -1,5 +1,6 @@
 //! What this crate asks the rest of the process.
 
+use serde::Serialize;
 use tokio::sync::oneshot;
 
 use crate::{CallDetail, Calls, Snapshot};
@@ -15,6 +16,17 @@ pub enum Question {
     Calls(oneshot::Sender<Calls>),
     /// For `/calls/ID`. `None`: there is no such call.
     Call(String, oneshot::Sender<Option<Box<CallDetail>>>),
+    /// For `POST /drain`: take no new calls, and end when the last one has ended.
+    Drain(oneshot::Sender<Draining>),
+}
+
+/// How far a drain is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Draining {
+    /// Calls that it waits for.
+    pub calls: usize,
+    /// When those that are left are ended.
+    pub deadline_seconds: u64,
 }
 
 /// Whether calls can be taken.

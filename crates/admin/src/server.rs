@@ -4,18 +4,18 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::{Path, Request, State};
+use axum::extract::{ConnectInfo, Path, Request, State};
 use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use axum::{Json, Router};
 use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::time::timeout;
 
 use crate::guard::Guard;
-use crate::listener::BoundedListener;
+use crate::listener::{BoundedListener, Remote};
 use crate::{Question, metrics};
 
 /// Requests that are worked on at a time; the next ones get 503.
@@ -29,8 +29,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
 pub struct Admin {
     /// Where questions go.
     pub questions: mpsc::Sender<Question>,
-    /// Names under which the server may be asked, beside `localhost` and addresses.
-    pub hosts: Vec<String>,
+    /// Names under which the server may be asked, beside `localhost` and addresses. They may change while it serves.
+    pub hosts: watch::Receiver<Vec<String>>,
 }
 
 /// Serves until `until` completes, and then ends what is under way.
@@ -40,7 +40,8 @@ pub async fn serve(
     until: impl Future<Output = ()> + Send + 'static,
 ) -> std::io::Result<()> {
     let router = router(&admin, listener.local_addr()?);
-    axum::serve(BoundedListener::new(listener), router).with_graceful_shutdown(until).await
+    let service = router.into_make_service_with_connect_info::<Remote>();
+    axum::serve(BoundedListener::new(listener), service).with_graceful_shutdown(until).await
 }
 
 fn router(admin: &Admin, local: SocketAddr) -> Router {
@@ -52,6 +53,7 @@ fn router(admin: &Admin, local: SocketAddr) -> Router {
         .route("/calls", get(calls))
         // A Call-ID may contain a slash (RFC 3261 §25.1, `word`).
         .route("/calls/{*id}", get(call))
+        .route(DRAIN, post(drain))
         .fallback(async || (StatusCode::NOT_FOUND, "try /metrics, /healthz, /readyz, /calls\n"))
         .with_state(admin.questions.clone())
         .layer(middleware::from_fn_with_state(gate, admit))
@@ -62,12 +64,30 @@ struct Gate {
     requests: Semaphore,
 }
 
+/// The only path that changes something.
+const DRAIN: &str = "/drain";
+
 /// What every request has to pass.
-async fn admit(State(gate): State<Arc<Gate>>, request: Request, next: Next) -> Response {
-    let mut response = if let Err(refusal) = gate.guard.check(request.headers()) {
+async fn admit(
+    State(gate): State<Arc<Gate>>,
+    ConnectInfo(Remote(remote)): ConnectInfo<Remote>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let changes = request.uri().path() == DRAIN;
+    let allowed = if changes { "POST" } else { "GET, HEAD" };
+    let is_allowed = if changes {
+        request.method() == Method::POST
+    } else {
+        matches!(*request.method(), Method::GET | Method::HEAD)
+    };
+    let headers = request.headers();
+    let mut response = if let Err(refusal) = gate.guard.check(headers) {
         refusal.into_response()
-    } else if !matches!(*request.method(), Method::GET | Method::HEAD) {
-        (StatusCode::METHOD_NOT_ALLOWED, [(header::ALLOW, "GET, HEAD")], "only GET\n").into_response()
+    } else if !is_allowed {
+        (StatusCode::METHOD_NOT_ALLOWED, [(header::ALLOW, allowed)], format!("only {allowed}\n")).into_response()
+    } else if let Some(refusal) = changes.then(|| gate.guard.check_change(headers, remote).err()).flatten() {
+        refusal.into_response()
     } else if let Ok(_permit) = gate.requests.try_acquire() {
         next.run(request).await
     } else {
@@ -104,6 +124,10 @@ async fn call(State(questions): Questions, Path(id): Path<String>) -> Result<Res
         Some(call) => Json(call).into_response(),
         None => (StatusCode::NOT_FOUND, "no such call\n").into_response(),
     })
+}
+
+async fn drain(questions: Questions) -> Result<Response, Unanswered> {
+    Ok(Json(ask(&questions, Question::Drain).await?).into_response())
 }
 
 /// The rest of the process did not answer.

@@ -11,6 +11,8 @@ pub struct Snapshot {
     pub backend: &'static str,
     /// When the process started, in seconds since 1970.
     pub started: f64,
+    /// The process.
+    pub process: ProcessSnapshot,
     /// Calls and what becomes of them.
     pub session: SessionSnapshot,
     /// The ng protocol.
@@ -26,6 +28,17 @@ pub struct Labelled<const LABELS: usize> {
     pub labels: [&'static str; LABELS],
     /// The number.
     pub count: u64,
+}
+
+/// What operators do to the process.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ProcessSnapshot {
+    /// New calls are refused.
+    pub draining: bool,
+    /// The configuration could be read when it was read last.
+    pub reload_successful: bool,
+    /// When it could be read last, in seconds since 1970.
+    pub reloaded: f64,
 }
 
 /// Calls and what becomes of them.

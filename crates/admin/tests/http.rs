@@ -3,17 +3,17 @@
 
 use std::net::SocketAddr;
 
-use sallyport_admin::{Admin, CallDetail, CallSummary, Calls, Question, Readiness, Snapshot, serve};
+use sallyport_admin::{Admin, CallDetail, CallSummary, Calls, Draining, Question, Readiness, Snapshot, serve};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 /// A server that knows one call, `a/b@c`. It ends with the test's runtime.
 async fn start(missing: &'static [&'static str]) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (sender, mut questions) = mpsc::channel(8);
-    let admin = Admin { questions: sender, hosts: vec!["relay.example".into()] };
+    let admin = Admin { questions: sender, hosts: watch::channel(vec!["relay.example".into()]).1 };
     tokio::spawn(serve(listener, admin, std::future::pending()));
     tokio::spawn(async move {
         while let Some(question) = questions.recv().await {
@@ -32,6 +32,7 @@ async fn start(missing: &'static [&'static str]) -> SocketAddr {
                     let call = CallDetail { id: id.clone(), worker: 3, ..CallDetail::default() };
                     way.send((id == "a/b@c").then(|| Box::new(call))).unwrap();
                 }
+                Question::Drain(way) => way.send(Draining { calls: 7, deadline_seconds: 60 }).unwrap(),
             }
         }
     });
@@ -105,6 +106,21 @@ async fn foreign_hosts_and_origins_are_refused_on_every_page() {
 }
 
 #[tokio::test]
+async fn a_drain_is_a_post_of_json_and_nothing_else() {
+    let address = start(&[]).await;
+    let json = "Host: localhost\r\nContent-Type: application/json\r\nContent-Length: 0\r\n";
+    let (status, response) = request(address, "POST", "/drain", json).await;
+    assert_eq!((status, body(&response)), (200, r#"{"calls":7,"deadline_seconds":60}"#));
+    assert_eq!(request(address, "GET", "/drain", "Host: localhost\r\n").await.0, 405);
+    for headers in ["", "Content-Type: text/plain\r\n", "Content-Type: application/x-www-form-urlencoded\r\n"] {
+        let headers = format!("Host: localhost\r\nContent-Length: 0\r\n{headers}");
+        assert_eq!(request(address, "POST", "/drain", &headers).await.0, 415, "{headers}");
+    }
+    let foreign = format!("{json}Origin: http://evil.example\r\n");
+    assert_eq!(request(address, "POST", "/drain", &foreign).await.0, 403);
+}
+
+#[tokio::test]
 async fn only_get_and_head_exist() {
     let address = start(&[]).await;
     for method in ["POST", "PUT", "DELETE", "OPTIONS", "PATCH"] {
@@ -120,7 +136,11 @@ async fn a_process_that_does_not_answer_is_a_503() {
     let address = listener.local_addr().unwrap();
     let (sender, questions) = mpsc::channel(1);
     drop(questions);
-    tokio::spawn(serve(listener, Admin { questions: sender, hosts: Vec::new() }, std::future::pending()));
+    tokio::spawn(serve(
+        listener,
+        Admin { questions: sender, hosts: watch::channel(Vec::new()).1 },
+        std::future::pending(),
+    ));
     assert_eq!(get(address, "/metrics").await.0, 503);
     assert_eq!(get(address, "/healthz").await.0, 200);
 }
@@ -129,6 +149,6 @@ async fn a_process_that_does_not_answer_is_a_503() {
 async fn serving_ends_when_it_is_told_to() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let (sender, _questions) = mpsc::channel(1);
-    let admin = Admin { questions: sender, hosts: Vec::new() };
+    let admin = Admin { questions: sender, hosts: watch::channel(Vec::new()).1 };
     serve(listener, admin, std::future::ready(())).await.unwrap();
 }

@@ -18,7 +18,7 @@ const MAX_REPLY: usize = 65_507;
 const MAX_LOGGED: usize = 256;
 
 /// Upper bounds.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ServerConfig {
     /// How long a reply is kept for a repeated request.
     pub cache_age: Duration,

@@ -43,7 +43,7 @@ const LONGEST_MESSAGE: usize = 65_000;
 const WAKER: u64 = u64::MAX;
 
 /// Settings of [`Mmsg`].
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MmsgConfig {
     /// Bytes of a socket's receive queue (SO_RCVBUF; the kernel doubles it for its own overhead and caps it at
     /// `net.core.rmem_max`).

@@ -5,8 +5,8 @@ use std::net::SocketAddr;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use admin::{
-    Address, CallDetail, CallSummary, Calls, Histogram, Labelled, LegDetail, NgSnapshot, SectionDetail,
-    SessionSnapshot, Snapshot, StreamDetail, TransportDetail, WorkerSnapshot,
+    Address, CallDetail, CallSummary, Calls, Histogram, Labelled, LegDetail, NgSnapshot, ProcessSnapshot,
+    SectionDetail, SessionSnapshot, Snapshot, StreamDetail, TransportDetail, WorkerSnapshot,
 };
 use control::{BindFailure, Component, Event, Profile, SecuredBy, TransportEvent, TransportFailure};
 use ng::{CommandName, CommandResult};
@@ -103,6 +103,7 @@ pub(crate) fn snapshot(
         version: env!("CARGO_PKG_VERSION"),
         backend: workers.first().map_or("none", |worker| worker.backend),
         started: started.as_secs_f64(),
+        process: ProcessSnapshot::default(),
         session: SessionSnapshot {
             calls: statistics.calls,
             calls_started: statistics.calls_total,

@@ -1,23 +1,31 @@
 //! The server: wiring, listeners, configuration, command line.
 
 mod answers;
+mod check;
+mod drain;
+mod identity;
+mod log;
 mod machine;
+mod notify;
 mod relay;
+mod reload;
 mod settings;
+mod signals;
 
-use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use clap::Parser;
 
-use crate::settings::{Arguments, Settings};
+use crate::log::Log;
+use crate::settings::{Arguments, Chore, CommandLine, Settings};
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
-    let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into());
-    let colours = std::io::stderr().is_terminal();
-    tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours).with_writer(std::io::stderr).init();
-    let outcome = Settings::gather(&arguments).and_then(relay::run);
+    let line = CommandLine::parse();
+    let outcome = match &line.chore {
+        None => serve(line.arguments),
+        Some(Chore::Check { file }) => check::check(file),
+        Some(Chore::Drain { admin }) => drain::ask(*admin),
+    };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -25,4 +33,10 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+fn serve(arguments: Arguments) -> anyhow::Result<()> {
+    let settings = Settings::gather(&arguments, None)?;
+    let log = Log::begin(&settings.live.log_level, settings.fixed.log_format)?;
+    relay::run(arguments, settings, log)
 }

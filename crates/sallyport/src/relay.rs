@@ -4,6 +4,7 @@ mod calls;
 mod introduction;
 mod link;
 mod ng_door;
+mod operations;
 mod questions;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -22,10 +23,16 @@ use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::{sleep, sleep_until, timeout};
 
 use crate::answers::Tallies;
+use crate::drain::Drain;
+use crate::log::Log;
 use crate::machine;
-use crate::settings::Settings;
+use crate::notify;
+use crate::reload::Reload;
+use crate::settings::{Arguments, Fixed, Settings};
+use crate::signals::Signals;
 use introduction::introduce;
 use link::{Link, MediaHalf};
+use operations::Pulse;
 use questions::DetailWay;
 
 /// Longest ng datagram.
@@ -40,36 +47,38 @@ const FIRST_OWN_TOKEN: u64 = 1 << 63;
 /// How long the end of the calls may take, and that of the admin listener.
 const FAREWELL: Duration = Duration::from_secs(2);
 
-/// Starts everything, serves until SIGINT or SIGTERM, ends everything in order.
-pub(crate) fn run(settings: Settings) -> anyhow::Result<()> {
-    for interface in &settings.interfaces {
+/// Starts everything, serves until it is to end (SIGINT, SIGTERM, or a drain that is over), ends everything in order.
+pub(crate) fn run(arguments: Arguments, settings: Settings, log: Log) -> anyhow::Result<()> {
+    for interface in &settings.live.interfaces {
         machine::check_address(interface.address).with_context(|| format!("media address {}", interface.address))?;
     }
-    machine::check_limits(settings.ports);
+    machine::check_limits(settings.fixed.ports);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    runtime.block_on(serve(settings))
+    runtime.block_on(serve(Reload::new(arguments, settings, log)))
 }
 
-async fn serve(settings: Settings) -> anyhow::Result<()> {
-    let ng_socket = UdpSocket::bind(settings.ng).await.with_context(|| format!("ng listener on {}", settings.ng))?;
-    let admin_listener =
-        TcpListener::bind(settings.admin).await.with_context(|| format!("admin listener on {}", settings.admin))?;
+async fn serve(reload: Reload) -> anyhow::Result<()> {
+    let settings = reload.settings();
+    let Fixed { ng, admin, .. } = settings.fixed;
+    let ng_socket = UdpSocket::bind(ng).await.with_context(|| format!("ng listener on {ng}"))?;
+    let admin_listener = TcpListener::bind(admin).await.with_context(|| format!("admin listener on {admin}"))?;
     let (ng_address, admin_address) = (ng_socket.local_addr()?, admin_listener.local_addr()?);
 
-    let MediaHalf { link, notices, noticed, backend, workers, fingerprints } = link::start_here(settings.workers)?;
-    let session = session(&settings, workers, fingerprints)?;
+    let MediaHalf { link, notices, noticed, backend, workers, fingerprints } = link::start_here(&settings.fixed)?;
+    let session = session(settings, workers, fingerprints)?;
+    let signals = Signals::catch()?;
 
     let (question_sender, questions) = mpsc::channel(64);
     let (farewell, farewell_said) = oneshot::channel::<()>();
-    let admin = Admin { questions: question_sender, hosts: settings.admin_hosts.clone() };
+    let admin = Admin { questions: question_sender, hosts: reload.admin_hosts() };
     let admin_task = tokio::spawn(admin::serve(admin_listener, admin, async {
         let _ = farewell_said.await;
     }));
-    introduce(&settings, backend, workers, ng_address, admin_address);
+    introduce(settings, backend, workers, ng_address, admin_address);
 
     let relay = Relay {
         session,
-        ng: ng::Server::new(ng::ServerConfig::default()),
+        ng: ng::Server::new(settings.fixed.ng_bounds),
         link,
         ng_socket,
         backlog: BTreeMap::new(),
@@ -77,8 +86,12 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
         failed_workers: Vec::new(),
         details: HashMap::new(),
         own_requests: 0,
+        drain: None,
+        pulse: Pulse::begin(Instant::now()),
+        reload,
     };
-    relay.run(notices, &noticed, questions).await?;
+    notify::ready();
+    relay.run(notices, &noticed, questions, signals).await;
     let _ = farewell.send(());
     let _ = timeout(FAREWELL, admin_task).await;
     Ok(())
@@ -86,11 +99,13 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
 
 fn session(settings: &Settings, workers: u16, fingerprints: Vec<Fingerprint>) -> anyhow::Result<Session> {
     let config = SessionConfig {
-        interfaces: settings.interfaces.clone(),
-        ports: settings.ports,
+        interfaces: settings.live.interfaces.clone(),
+        ports: settings.fixed.ports,
         workers,
         fingerprints,
-        ..SessionConfig::default()
+        defaults: settings.defaults(),
+        timeouts: settings.live.timeouts,
+        limits: settings.live.limits,
     };
     let mut seed = [0; 32];
     SysRng.try_fill_bytes(&mut seed).context("the system gives no random numbers")?;
@@ -110,6 +125,10 @@ struct Relay {
     /// Calls that somebody asked about over HTTP and whose worker has been queried.
     details: HashMap<Token, (String, DetailWay)>,
     own_requests: u64,
+    /// Under way: new calls are refused.
+    drain: Option<Drain>,
+    pulse: Pulse,
+    reload: Reload,
 }
 
 impl Relay {
@@ -118,9 +137,8 @@ impl Relay {
         notices: Receiver<Notice>,
         noticed: &Notify,
         mut questions: mpsc::Receiver<Question>,
-    ) -> anyhow::Result<()> {
-        use tokio::signal::unix::{SignalKind, signal};
-        let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+        mut signals: Signals,
+    ) {
         let mut buffer = vec![0; MAX_REQUEST];
         loop {
             let deadline = self.deadline();
@@ -133,19 +151,22 @@ impl Relay {
                 () = noticed.notified() => self.handle_notices(&notices),
                 Some(question) = questions.recv() => self.answer(question),
                 () = sleep_until(deadline.into()) => self.session.handle_timeout(Instant::now()),
-                _ = interrupt.recv() => break,
-                _ = terminate.recv() => break,
+                wish = signals.next() => if self.obey(wish) {
+                    break;
+                },
             }
             self.carry_out().await;
+            if self.look_after() {
+                break;
+            }
         }
+        notify::stopping();
         tokio::select! {
             () = self.end_calls(&notices, noticed) => {}
             () = sleep(FAREWELL) => tracing::warn!("some calls did not end in time"),
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
+            () = signals.end() => {}
         }
         self.link.shutdown();
-        Ok(())
     }
 
     fn own_token(&mut self) -> Token {
@@ -156,6 +177,7 @@ impl Relay {
     fn deadline(&self) -> Instant {
         let now = Instant::now();
         let session = self.session.poll_timeout().unwrap_or(now + Duration::from_secs(60));
-        if self.backlog.is_empty() { session } else { session.min(now + BACKLOG_PAUSE) }
+        let due = self.operations_due().map_or(session, |due| due.min(session));
+        if self.backlog.is_empty() { due } else { due.min(now + BACKLOG_PAUSE) }
     }
 }

@@ -1,20 +1,53 @@
 //! What the server is told: embedded defaults, then the configuration file, then the command line.
 
-use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
-use std::str::FromStr;
+mod address;
+mod file;
+mod keys;
+mod value;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, bail};
-use clap::{Parser, ValueEnum};
-use serde::Deserialize;
-use session::Interface;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use control::RocPolicy;
+use packet_io::MmsgConfig;
+use session::{Defaults, Interface, Limits, Timeouts};
 
+use self::address::{MediaAddress, PortRange};
+pub(crate) use self::keys::KEYS;
 use crate::machine;
 
 /// A media relay for secure calls. Without options it serves the ng protocol on 127.0.0.1:2223, metrics on
 /// 127.0.0.1:9090, and media on the machine's first global address.
 #[derive(Parser, Debug)]
 #[command(version, args_override_self = true)]
+pub(crate) struct CommandLine {
+    #[command(subcommand)]
+    pub(crate) chore: Option<Chore>,
+    #[command(flatten)]
+    pub(crate) arguments: Arguments,
+}
+
+/// What the program does instead of serving.
+#[derive(Subcommand, Debug)]
+pub(crate) enum Chore {
+    /// Read a configuration file and name everything that is wrong with it.
+    Check {
+        /// The file.
+        file: PathBuf,
+    },
+    /// Tell a running server to take no new calls, and to end when the last one has ended.
+    Drain {
+        /// Where its admin pages are.
+        #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:9090")]
+        admin: SocketAddr,
+    },
+}
+
+/// What the command line says about serving.
+#[derive(Args, Clone, Debug, Default)]
 pub(crate) struct Arguments {
     /// Configuration file (TOML); the other options override it.
     #[arg(long, value_name = "FILE")]
@@ -40,8 +73,7 @@ pub(crate) struct Arguments {
 }
 
 /// How media is moved.
-#[derive(ValueEnum, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
-#[serde(rename_all = "lowercase")]
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum BackendChoice {
     /// The best that the machine allows.
     Auto,
@@ -49,178 +81,176 @@ pub(crate) enum BackendChoice {
     Mmsg,
 }
 
-/// The configuration file. Its names are those of the options.
-#[derive(Deserialize, Debug, Default)]
-#[serde(deny_unknown_fields)]
-struct File {
-    ng: Option<SocketAddr>,
-    admin: Option<SocketAddr>,
-    admin_hosts: Option<Vec<String>>,
-    media: Option<Vec<MediaAddress>>,
-    ports: Option<PortRange>,
-    workers: Option<u16>,
-    backend: Option<BackendChoice>,
+/// How a line of the log is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LogFormat {
+    Text,
+    Json,
 }
 
 /// Everything decided.
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Settings {
+    pub(crate) fixed: Fixed,
+    pub(crate) live: Live,
+}
+
+/// What takes a restart to change.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Fixed {
     pub(crate) ng: SocketAddr,
     pub(crate) admin: SocketAddr,
-    pub(crate) admin_hosts: Vec<String>,
-    pub(crate) interfaces: Vec<Interface>,
     pub(crate) ports: (u16, u16),
+    /// 0: as many as there are processors.
     pub(crate) workers: u16,
+    pub(crate) pin_workers: bool,
+    pub(crate) backend: BackendChoice,
+    pub(crate) log_format: LogFormat,
+    pub(crate) ng_bounds: ng::ServerConfig,
+    pub(crate) dtls: DtlsSettings,
+    /// Fixed, because another policy would make equal keys of a running call look like other ones.
+    pub(crate) roc_on_rekey: RocPolicy,
+    pub(crate) early_media: Duration,
+    pub(crate) sockets: MmsgConfig,
+}
+
+/// What a reload changes.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Live {
+    pub(crate) admin_hosts: Vec<String>,
+    /// Empty: the machine's first global address. A reload can add some.
+    pub(crate) interfaces: Vec<Interface>,
+    /// As in `RUST_LOG`, which goes before it.
+    pub(crate) log_level: String,
+    /// How long a drain waits for the last call.
+    pub(crate) drain: Duration,
+    pub(crate) defaults: Defaults,
+    pub(crate) timeouts: Timeouts,
+    pub(crate) limits: Limits,
+}
+
+/// Handshakes and our certificate.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct DtlsSettings {
+    /// PEM. `None`: one is made at each start.
+    pub(crate) certificate: Option<PathBuf>,
+    /// PEM.
+    pub(crate) key: Option<PathBuf>,
+    pub(crate) mtu: usize,
+    pub(crate) threads: usize,
+    pub(crate) queue: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        let loopback = |port| SocketAddr::from(([127, 0, 0, 1], port));
+        Self {
+            fixed: Fixed {
+                ng: loopback(2223),
+                admin: loopback(9090),
+                ports: (10_000, 29_999),
+                workers: 0,
+                pin_workers: false,
+                backend: BackendChoice::Auto,
+                log_format: LogFormat::Text,
+                ng_bounds: ng::ServerConfig::default(),
+                dtls: DtlsSettings { certificate: None, key: None, mtu: 1200, threads: 1, queue: 1024 },
+                roc_on_rekey: RocPolicy::Keep,
+                early_media: Duration::from_millis(200),
+                sockets: MmsgConfig::default(),
+            },
+            live: Live {
+                admin_hosts: Vec::new(),
+                interfaces: Vec::new(),
+                log_level: "info".to_owned(),
+                drain: Duration::from_secs(3600),
+                defaults: Defaults::default(),
+                timeouts: Timeouts::default(),
+                limits: Limits::default(),
+            },
+        }
+    }
 }
 
 impl Settings {
-    pub(crate) fn gather(arguments: &Arguments) -> anyhow::Result<Self> {
-        let file = match &arguments.config {
-            Some(path) => {
-                let text = std::fs::read_to_string(path).with_context(|| format!("{}", path.display()))?;
-                toml::from_str::<File>(&text).with_context(|| format!("{}", path.display()))?
-            }
-            None => File::default(),
-        };
-        let media = match arguments.media.is_empty() {
-            true => file.media.unwrap_or_default(),
-            false => arguments.media.clone(),
-        };
-        let interfaces: Vec<Interface> = match media.is_empty() {
-            true => vec![Interface::new("default", machine::first_global_address())],
-            false => media.into_iter().map(|address| address.0).collect(),
-        };
-        for (index, interface) in interfaces.iter().enumerate() {
-            let same = |other: &Interface| {
-                other.name == interface.name && other.address.is_ipv4() == interface.address.is_ipv4()
-            };
-            if interfaces[..index].iter().any(same) {
-                bail!("media: {} has two addresses of one family; give one of them another name", interface.name);
-            }
+    /// What a start with these arguments would have. Where neither file nor arguments name media addresses or a number of
+    /// workers, those of `running` stand; without it, the machine's.
+    pub(crate) fn gather(arguments: &Arguments, running: Option<&Self>) -> anyhow::Result<Self> {
+        let mut settings = Self::default();
+        if let Some(path) = &arguments.config {
+            settings = Self::read(path)?;
         }
-        let workers = arguments.workers.or(file.workers).unwrap_or_else(machine::processors);
-        if workers == 0 {
+        arguments.override_file(&mut settings)?;
+        let Self { fixed, live } = &mut settings;
+        if live.interfaces.is_empty() {
+            live.interfaces = match running {
+                Some(running) => running.live.interfaces.clone(),
+                None => vec![Interface::new("default", machine::first_global_address())],
+            };
+        }
+        if fixed.workers == 0 {
+            fixed.workers = running.map_or_else(machine::processors, |running| running.fixed.workers);
+        }
+        if !PortRange(fixed.ports.0, fixed.ports.1).suffices(fixed.workers) {
+            bail!("ports: {}-{} is too narrow for {} workers", fixed.ports.0, fixed.ports.1, fixed.workers);
+        }
+        Ok(settings)
+    }
+
+    /// What a file alone says. The error names everything that is wrong with it.
+    pub(crate) fn read(path: &Path) -> anyhow::Result<Self> {
+        let mut settings = Self::default();
+        let text = std::fs::read_to_string(path).with_context(|| format!("{}", path.display()))?;
+        file::read(path, &text, &mut settings)?;
+        Ok(settings)
+    }
+
+    /// What holds when a request does not say.
+    pub(crate) fn defaults(&self) -> Defaults {
+        Defaults { roc_on_rekey: self.fixed.roc_on_rekey, ..self.live.defaults.clone() }
+    }
+
+    /// The keys by whose value two settings differ.
+    pub(crate) fn differing(&self, other: &Self) -> Vec<&'static keys::Key> {
+        KEYS.iter().filter(|key| (key.show)(self) != (key.show)(other)).collect()
+    }
+}
+
+impl Arguments {
+    /// True when there is a file that can be read again.
+    pub(crate) fn has_file(&self) -> bool {
+        self.config.is_some()
+    }
+
+    fn override_file(&self, settings: &mut Settings) -> anyhow::Result<()> {
+        let Settings { fixed, live } = settings;
+        fixed.ng = self.ng.unwrap_or(fixed.ng);
+        fixed.admin = self.admin.unwrap_or(fixed.admin);
+        fixed.ports = self.ports.map_or(fixed.ports, |PortRange(first, last)| (first, last));
+        fixed.workers = self.workers.unwrap_or(fixed.workers);
+        fixed.backend = self.backend.unwrap_or(fixed.backend);
+        if self.workers == Some(0) {
             bail!("workers: at least one is needed");
         }
-        let ports = arguments.ports.or(file.ports).unwrap_or(PortRange(10_000, 29_999));
-        if usize::from(ports.1 - ports.0) + 1 < 4 * usize::from(workers) {
-            bail!("ports: {}-{} is too narrow for {workers} workers", ports.0, ports.1);
+        if !self.media.is_empty() {
+            live.interfaces = self.media.iter().map(|address| address.0.clone()).collect();
         }
-        // One backend so far: both choices come to it.
-        let _ = arguments.backend.or(file.backend);
-        Ok(Self {
-            ng: arguments.ng.or(file.ng).unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 2223))),
-            admin: arguments.admin.or(file.admin).unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 9090))),
-            admin_hosts: file.admin_hosts.unwrap_or_default(),
-            interfaces,
-            ports: (ports.0, ports.1),
-            workers,
-        })
-    }
-}
-
-/// `[NAME=]IP[/ADVERTISED]`
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "String")]
-struct MediaAddress(Interface);
-
-impl FromStr for MediaAddress {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let (name, addresses) = text.split_once('=').unwrap_or(("default", text));
-        let (local, advertised) = match addresses.split_once('/') {
-            Some((local, advertised)) => (local, Some(advertised)),
-            None => (addresses, None),
-        };
-        let parse = |word: &str| word.parse::<IpAddr>().map_err(|_| format!("{word:?} is not an IP address"));
-        let address = parse(local)?;
-        if address.is_unspecified() {
-            return Err(format!("{address} is no address that a peer can send to"));
+        if let Some(index) = address::duplicate(&live.interfaces) {
+            bail!("media: {}", file::two_addresses(&live.interfaces[index].name));
         }
-        let advertised = advertised.map(parse).transpose()?;
-        if advertised.is_some_and(|advertised| advertised.is_ipv4() != address.is_ipv4()) {
-            return Err("an address is advertised by one of its own family".into());
-        }
-        if name.is_empty() {
-            return Err("the name is empty".into());
-        }
-        Ok(Self(Interface { advertised, ..Interface::new(name, address) }))
-    }
-}
-
-impl TryFrom<String> for MediaAddress {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        text.parse()
-    }
-}
-
-/// `FROM-TO`
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "String")]
-struct PortRange(u16, u16);
-
-impl FromStr for PortRange {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let range = text.split_once('-').and_then(|(from, to)| Some((from.parse().ok()?, to.parse().ok()?)));
-        match range {
-            Some((from, to)) if from >= 1024 && from < to => Ok(Self(from, to)),
-            Some(_) => Err("the range must rise and begin at 1024 or above".into()),
-            None => Err("write it as FROM-TO".into()),
-        }
-    }
-}
-
-impl TryFrom<String> for PortRange {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        text.parse()
+        Ok(())
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+    use std::net::IpAddr;
+
     use super::*;
 
-    #[test]
-    fn a_media_address_has_an_optional_name_and_an_optional_advertised_address() {
-        let plain: MediaAddress = "192.0.2.1".parse().unwrap();
-        assert_eq!(plain.0, Interface::new("default", "192.0.2.1".parse().unwrap()));
-        let full: MediaAddress = "inside=10.0.0.1/192.0.2.7".parse().unwrap();
-        assert_eq!((full.0.name.as_str(), full.0.public_address()), ("inside", "192.0.2.7".parse().unwrap()));
-        for wrong in ["", "=192.0.2.1", "0.0.0.0", "x=", "192.0.2.1/", "192.0.2.1/2001:db8::1", "relay.example"] {
-            assert!(wrong.parse::<MediaAddress>().is_err(), "{wrong}");
-        }
-    }
-
-    #[test]
-    fn a_port_range_rises() {
-        assert_eq!("10000-29999".parse(), Ok(PortRange(10_000, 29_999)));
-        for wrong in ["", "10000", "29999-10000", "80-90", "1024-65536", "a-b"] {
-            assert!(wrong.parse::<PortRange>().is_err(), "{wrong}");
-        }
-    }
-
-    #[test]
-    fn an_unknown_key_of_the_file_is_an_error_that_names_key_and_line() {
-        let error = toml::from_str::<File>("ng = \"127.0.0.1:2223\"\nworker = 2\n").unwrap_err().to_string();
-        assert!(error.contains("line 2") && error.contains("worker"), "{error}");
-    }
-
-    #[test]
-    fn one_name_has_one_address_of_a_family() {
-        let gather = |media: &[&str]| {
-            let options = media.iter().flat_map(|address| ["--media", address]);
-            Settings::gather(&Arguments::parse_from(std::iter::once("sallyport").chain(options)))
-        };
-        assert!(gather(&["a=192.0.2.1", "a=2001:db8::1", "b=192.0.2.2"]).is_ok());
-        let error = gather(&["192.0.2.1", "192.0.2.2"]).unwrap_err().to_string();
-        assert_eq!(error, "media: default has two addresses of one family; give one of them another name");
+    fn parse(options: &[&str]) -> Arguments {
+        CommandLine::parse_from(std::iter::once("sallyport").chain(options.iter().copied())).arguments
     }
 
     #[test]
@@ -229,10 +259,67 @@ mod tests {
         std::fs::create_dir_all(&folder).unwrap();
         let path = folder.join("sallyport.toml");
         std::fs::write(&path, "ports = \"20000-20999\"\nworkers = 3\nmedia = [\"192.0.2.1\"]\n").unwrap();
-        let arguments = Arguments::parse_from(["sallyport", "--config", path.to_str().unwrap(), "--workers", "1"]);
-        let settings = Settings::gather(&arguments).unwrap();
+        let arguments = parse(&["--config", path.to_str().unwrap(), "--workers", "1"]);
+        let settings = Settings::gather(&arguments, None).unwrap();
         std::fs::remove_dir_all(&folder).unwrap();
-        assert_eq!((settings.ports, settings.workers), ((20_000, 20_999), 1));
-        assert_eq!(settings.interfaces[0].address, "192.0.2.1".parse::<IpAddr>().unwrap());
+        assert_eq!((settings.fixed.ports, settings.fixed.workers), ((20_000, 20_999), 1));
+        assert_eq!(settings.live.interfaces[0].address, "192.0.2.1".parse::<IpAddr>().unwrap());
+    }
+
+    #[test]
+    fn one_name_on_the_command_line_has_one_address_of_a_family() {
+        let error = Settings::gather(&parse(&["--media", "192.0.2.1", "--media", "192.0.2.2"]), None);
+        let expected = "media: default has two addresses of one family; give one of them another name";
+        assert_eq!(error.unwrap_err().to_string(), expected);
+    }
+
+    /// The example file with the lines uncommented that are a key without a default.
+    fn example() -> String {
+        let text =
+            std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../deploy/sallyport.toml")).unwrap();
+        text.lines()
+            .map(|line| {
+                let without = line.strip_prefix('#').filter(|rest| !rest.starts_with(' '));
+                format!("{}\n", without.unwrap_or(line))
+            })
+            .collect()
+    }
+
+    #[test]
+    fn the_example_file_documents_every_key_and_shows_the_defaults() {
+        let text =
+            std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../deploy/sallyport.toml")).unwrap();
+        let mut shown = Settings::default();
+        file::read(Path::new("deploy/sallyport.toml"), &text, &mut shown).unwrap();
+        let differing: Vec<&str> = shown.differing(&Settings::default()).iter().map(|key| key.name).collect();
+        assert_eq!(differing, Vec::<&str>::new(), "the file shows other values than the program has");
+        let mut whole = Settings::default();
+        file::read(Path::new("deploy/sallyport.toml"), &example(), &mut whole).unwrap();
+        let document: toml::Table = toml::from_str(&example()).unwrap();
+        let named: BTreeSet<String> = document
+            .iter()
+            .flat_map(|(name, value)| match value {
+                toml::Value::Table(table) => table.keys().map(|key| format!("{name}.{key}")).collect(),
+                _ => vec![name.clone()],
+            })
+            .collect();
+        assert_eq!(
+            named,
+            KEYS.iter().map(|key| key.name.to_owned()).collect(),
+            "keys of the example and of the program"
+        );
+    }
+
+    #[test]
+    fn the_manual_lists_every_key_and_no_other_with_what_a_reload_does() {
+        let manual = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/OPERATIONS.md")).unwrap();
+        let section = manual.split("\n## Options\n").nth(1).unwrap().split("\n## ").next().unwrap();
+        let rows = section.lines().filter_map(|line| {
+            let mut cells = line.strip_prefix("| `")?.split('|');
+            let name = cells.next()?.trim().trim_end_matches('`').to_owned();
+            Some((name, cells.nth(1)?.trim() == "yes"))
+        });
+        let keys: BTreeSet<(String, bool)> = KEYS.iter().map(|key| (key.name.to_owned(), key.reloads)).collect();
+        assert_eq!(rows.collect::<BTreeSet<_>>(), keys);
     }
 }

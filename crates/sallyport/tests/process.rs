@@ -1,94 +1,14 @@
 //! The program as a process: what it prints, answers and returns.
 #![allow(clippy::unwrap_used)]
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
-use std::process::{Child, Command, ExitStatus, Stdio};
+mod support;
+
+use std::net::{TcpListener, UdpSocket};
 use std::time::{Duration, Instant};
 
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use nix::sys::signal::Signal;
 
-/// A running server on ports that the system chose. Killed when dropped.
-struct Process {
-    child: Child,
-    lines: Vec<String>,
-    ng: SocketAddr,
-    admin: SocketAddr,
-}
-
-fn command(options: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_sallyport"));
-    command.args(["--ng", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--workers", "1"]);
-    command.args(["--media", "127.0.0.1"]).args(options);
-    command.env_remove("RUST_LOG").stdout(Stdio::piped()).stderr(Stdio::piped());
-    command
-}
-
-impl Process {
-    /// Every test has ports of its own.
-    fn start(ports: &str) -> Self {
-        let mut child = command(&["--ports", ports]).stderr(Stdio::inherit()).spawn().unwrap();
-        let mut reader = BufReader::new(child.stdout.take().unwrap()).lines();
-        let lines: Vec<String> = (0..5).map(|_| reader.next().unwrap().unwrap()).collect();
-        let address = |word: &str| {
-            let line = lines.iter().find(|line| line.starts_with(word)).unwrap();
-            let second = line.split_whitespace().nth(1).unwrap();
-            second.trim_start_matches("http://").trim_end_matches('/').parse().unwrap()
-        };
-        let (ng, admin) = (address("ng "), address("admin "));
-        Self { child, lines, ng, admin }
-    }
-
-    fn ask(&self, datagram: &str) -> String {
-        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-        socket.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
-        socket.send_to(datagram.as_bytes(), self.ng).unwrap();
-        let mut buffer = vec![0; 65_536];
-        let (length, _) = socket.recv_from(&mut buffer).unwrap();
-        String::from_utf8(buffer[..length].to_vec()).unwrap()
-    }
-
-    fn page(&self, path: &str) -> (u16, String) {
-        let mut stream = TcpStream::connect(self.admin).unwrap();
-        write!(stream, "GET {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", self.admin).unwrap();
-        let mut response = String::new();
-        stream.read_to_string(&mut response).unwrap();
-        let (head, body) = response.split_once("\r\n\r\n").unwrap();
-        (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
-    }
-
-    fn signal(mut self, signal: Signal) -> ExitStatus {
-        kill(Pid::from_raw(self.child.id().try_into().unwrap()), signal).unwrap();
-        let deadline = Instant::now() + Duration::from_secs(10);
-        loop {
-            if let Some(status) = self.child.try_wait().unwrap() {
-                return status;
-            }
-            assert!(Instant::now() < deadline, "the server does not end");
-            std::thread::sleep(Duration::from_millis(10));
-        }
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// An offer of one plain audio section.
-fn offer(cookie: &str, call_id: &str) -> String {
-    let sdp = "v=0\\r\\no=- 1 1 IN IP4 127.0.0.1\\r\\ns=-\\r\\nc=IN IP4 127.0.0.1\\r\\nt=0 0\\r\\nm=audio 4000 RTP/AVP 0\\r\\n";
-    format!(r#"{cookie} {{"command":"offer","call-id":"{call_id}","from-tag":"a","sdp":"{sdp}"}}"#)
-}
-
-/// The port of the audio section in a reply.
-fn audio_port(reply: &str) -> u16 {
-    let rest = reply.split_once("m=audio ").unwrap_or_else(|| panic!("{reply}")).1;
-    rest.split(' ').next().unwrap().parse().unwrap()
-}
+use support::{Process, audio_port, command, offer};
 
 #[test]
 fn it_prints_five_lines_answers_and_ends_with_success() {

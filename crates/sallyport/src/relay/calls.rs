@@ -79,7 +79,7 @@ impl Relay {
         tracing::info!(calls = self.session.calls().len(), "ending");
         self.delete_calls(|_| true);
         self.carry_out().await;
-        while !self.session.calls().is_empty() {
+        while self.session.call_count() > 0 {
             let deadline = self.deadline();
             tokio::select! {
                 () = noticed.notified() => self.handle_notices(notices),

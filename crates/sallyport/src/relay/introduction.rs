@@ -8,6 +8,7 @@ use crate::settings::Settings;
 /// The lines that a newcomer reads, and a program takes the addresses from: the first word names the line.
 pub(super) fn introduce(settings: &Settings, backend: &str, workers: u16, ng: SocketAddr, admin: SocketAddr) {
     let media: Vec<String> = settings
+        .live
         .interfaces
         .iter()
         .map(|interface| match interface.advertised {
@@ -15,7 +16,7 @@ pub(super) fn introduce(settings: &Settings, backend: &str, workers: u16, ng: So
             None => format!("{}={}", interface.name, interface.address),
         })
         .collect();
-    let (first, last) = settings.ports;
+    let (first, last) = settings.fixed.ports;
     let lines = [
         format!("ng       {ng} (UDP): point Kamailio's or OpenSIPS's rtpengine module here"),
         format!("admin    http://{admin}/ with metrics, healthz, readyz, calls, calls/ID"),

@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use anyhow::{Context, anyhow};
+use anyhow::Context;
 use control::{Command, Fingerprint, HashAlgorithm, WorkerId};
 use crossbeam::channel::Receiver;
-use dtls::Identity;
-use packet_io::MmsgConfig;
 use pump::{Notice, Pump, PumpConfig, SendError, WorkerReport};
 use tokio::sync::Notify;
+
+use crate::identity;
+use crate::settings::Fixed;
 
 /// The hashes under which descriptions may show our certificate; the first one is shown unless a request asks for another.
 const FINGERPRINT_HASHES: [HashAlgorithm; 3] = [HashAlgorithm::Sha256, HashAlgorithm::Sha384, HashAlgorithm::Sha512];
@@ -40,11 +41,17 @@ pub(crate) struct MediaHalf {
 }
 
 /// Starts the media half in this process.
-pub(crate) fn start_here(workers: u16) -> anyhow::Result<MediaHalf> {
-    let identity = Identity::generate().map_err(|error| anyhow!("no certificate: {error}"))?;
+pub(crate) fn start_here(settings: &Fixed) -> anyhow::Result<MediaHalf> {
+    let workers = settings.workers;
+    let identity = identity::load(&settings.dtls)?;
     let fingerprints = FINGERPRINT_HASHES.map(|hash| identity.fingerprint(hash)).to_vec();
     let noticed = Arc::new(Notify::new());
-    let mut config = PumpConfig::mmsg(workers.into(), MmsgConfig::default(), identity);
+    let mut config = PumpConfig::mmsg(workers.into(), settings.sockets, identity);
+    config.pin_workers = settings.pin_workers;
+    config.shard.early_media = settings.early_media;
+    config.handshake_threads = settings.dtls.threads;
+    config.handshake_queue = settings.dtls.queue;
+    config.mtu = settings.dtls.mtu;
     config.notify = Arc::new({
         let noticed = Arc::clone(&noticed);
         move || noticed.notify_one()

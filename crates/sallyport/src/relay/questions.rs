@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use admin::{CallDetail, Question, Readiness};
+use admin::{CallDetail, Question, Readiness, Snapshot};
 use session::{Query, Refusal, Reply, Request};
 use tokio::sync::oneshot;
 
@@ -19,18 +19,19 @@ impl Relay {
         match question {
             Question::Snapshot(way) => {
                 let snapshot = answers::snapshot(now, &self.session, &self.ng, &self.link.counters(), &self.tallies);
-                let _ = way.send(Box::new(snapshot));
+                let _ = way.send(Box::new(Snapshot { process: self.process_snapshot(), ..snapshot }));
             }
             Question::Readiness(way) => {
-                let missing = self
-                    .failed_workers
-                    .iter()
-                    .map(|(worker, reason)| format!("worker {}: {reason}", worker.0))
-                    .collect();
-                let _ = way.send(Readiness { missing });
+                let failed =
+                    self.failed_workers.iter().map(|(worker, reason)| format!("worker {}: {reason}", worker.0));
+                let draining = self.drain.map(|_| "draining, no new calls are taken".to_owned());
+                let _ = way.send(Readiness { missing: failed.chain(draining).collect() });
             }
             Question::Calls(way) => {
                 let _ = way.send(answers::calls(&self.session));
+            }
+            Question::Drain(way) => {
+                let _ = way.send(self.drain());
             }
             Question::Call(id, way) => {
                 if self.session.call(&id).is_none() {
