@@ -33,6 +33,11 @@ impl<'a> Effective<'a> {
         level.find_all(name)
     }
 
+    /// All values of this attribute at both levels, those of the section first.
+    pub fn lines(&self, name: &'a str) -> impl Iterator<Item = &'a str> + use<'a> {
+        self.media.find_all(name).chain(self.session.find_all(name))
+    }
+
     /// RFC 8866 §5.7.
     pub fn connection(&self) -> Option<NetworkAddress> {
         self.media.connection().or_else(|| self.session.connection())

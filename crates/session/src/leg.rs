@@ -10,8 +10,9 @@ use control::{Credentials, DtlsRole, FlowId, Latching, MasterKey, Profile, SdesK
 use srtp::sdes::CryptoAttribute;
 
 use crate::carried::Carried;
+use crate::layout::Layout;
 use crate::peer::{PeerDescription, PeerSection};
-use crate::{DtlsOption, MediaProfile, Options};
+use crate::{DtlsOption, MediaProfile, OpportunisticForm, Options};
 
 /// Everything that offers and answers of one call have brought about.
 #[derive(Clone, Default)]
@@ -45,6 +46,8 @@ pub(crate) struct Leg {
     pub(crate) via_branch: Option<String>,
     pub(crate) label: Option<String>,
     pub(crate) created: SystemTime,
+    /// Known by its tag before it has described anything: its INVITE had no offer, and those whom it calls offer.
+    pub(crate) asked_for_offers: bool,
     /// A branch that was deleted.
     pub(crate) gone: bool,
     /// Index into the configured interfaces.
@@ -60,6 +63,8 @@ pub(crate) struct Leg {
     pub(crate) dtls: Option<DtlsOption>,
     pub(crate) origin: Option<LocalOrigin>,
     pub(crate) sections: Vec<Section>,
+    /// Which m= line of its descriptions is which section.
+    pub(crate) layout: Layout,
 }
 
 /// `o=` and the text last sent under it.
@@ -98,6 +103,8 @@ pub(crate) struct Ports {
 #[derive(Clone)]
 pub(crate) struct Proposal {
     pub(crate) carried: Carried,
+    /// The peer may leave the keys away.
+    pub(crate) opportunistic: Option<OpportunisticForm>,
     pub(crate) keying: ProposedKeying,
     pub(crate) mux: MuxOffer,
     pub(crate) ice: bool,
@@ -124,6 +131,8 @@ pub(crate) enum MuxOffer {
 #[derive(Clone)]
 pub(crate) struct Agreed {
     pub(crate) carried: Carried,
+    /// How the security was offered, where it was not insisted on.
+    pub(crate) opportunistic: Option<OpportunisticForm>,
     pub(crate) keying: AgreedKeying,
     pub(crate) mux: bool,
     /// Ours.
@@ -141,6 +150,11 @@ pub(crate) enum AgreedKeying {
 }
 
 impl Agreed {
+    /// SRTP under the name of a plain profile (RFC 8643).
+    pub(crate) fn is_osrtp(&self) -> bool {
+        self.keying.is_secure() && self.carried.profile().is_some_and(|profile| !profile.is_secure())
+    }
+
     /// RTCP has a port of its own.
     pub(crate) fn has_rtcp_port(&self) -> bool {
         !self.mux && self.carried.profile().is_some()
@@ -271,6 +285,7 @@ impl Leg {
             via_branch: via_branch.map(str::to_owned),
             label: None,
             created,
+            asked_for_offers: false,
             gone: false,
             interface,
             public,
@@ -281,6 +296,7 @@ impl Leg {
             dtls: None,
             origin: None,
             sections: Vec::new(),
+            layout: Layout::default(),
         }
     }
 

@@ -13,8 +13,10 @@
 //! * A leg's keys are its own: made here, one for each leg, section and suite, and never those of another party.
 
 mod call;
+mod capability;
 mod carried;
 mod config;
+mod layout;
 mod leg;
 mod negotiate;
 mod options;
@@ -46,6 +48,6 @@ pub use reply::{
 pub use request::{Delete, Negotiation, Query, Request, Token};
 pub use session::{Output, Session};
 pub use view::{
-    CallState, CallSummary, CallView, EndReason, KeyingKind, LedgerEntry, LedgerNote, LegView, SectionView,
-    TransportView,
+    CallState, CallSummary, CallView, EndReason, KeyingKind, LedgerEntry, LedgerNote, LegView, OpportunisticForm,
+    SectionView, TransportView,
 };

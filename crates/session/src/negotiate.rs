@@ -3,11 +3,11 @@
 use std::net::IpAddr;
 use std::time::{Instant, SystemTime};
 
-use control::{Latching, OpenPort, WorkerId};
-use sdp::SessionDescription;
+use control::{Fingerprint, Latching, OpenPort, WorkerId};
+use sdp::{Effective, SessionDescription, name};
 
 use crate::leg::{Leg, Negotiated, Ports, Transport};
-use crate::peer::{PeerDescription, Reading};
+use crate::peer::{self, PeerDescription, Reading};
 use crate::ports::PortPool;
 use crate::secrets::Secrets;
 use crate::{
@@ -54,22 +54,34 @@ impl Desk<'_> {
         self.warnings.push(warning.into());
     }
 
-    /// Reads a request's description.
+    /// Reads a request's text.
+    fn parse(negotiation: &Negotiation) -> Result<SessionDescription, Refusal> {
+        SessionDescription::parse_bytes(&negotiation.sdp, &sdp::Limits::default())
+            .map_err(|error| Refusal::Unreadable(error.to_string()))
+    }
+
+    /// Reads what a request's description, one m= line for each section, says.
     fn read(
         &mut self,
+        description: &SessionDescription,
         negotiation: &Negotiation,
         options: &Options,
-    ) -> Result<(SessionDescription, PeerDescription), Refusal> {
-        let limits = sdp::Limits::default();
-        let description = SessionDescription::parse_bytes(&negotiation.sdp, &limits)
-            .map_err(|error| Refusal::Unreadable(error.to_string()))?;
+        is_offer: bool,
+    ) -> Result<PeerDescription, Refusal> {
         let reading = Reading {
             source: negotiation.received_from.filter(|_| options.flags.sip_source_address),
             defaults: &self.config.defaults,
             max_sections: self.config.limits.sections,
+            is_offer,
         };
-        let peer = PeerDescription::read(&description, reading, &mut self.warnings)?;
-        Ok((description, peer))
+        PeerDescription::read(description, reading, &mut self.warnings)
+    }
+
+    /// A section has a key that could be used.
+    fn has_usable_keys(&self, effective: &Effective<'_>) -> bool {
+        let usable = |value| peer::read_crypto_line(value, &self.config.defaults).is_ok();
+        effective.find_all(name::CRYPTO).any(usable)
+            || effective.fingerprints().any(|text| text.parse::<Fingerprint>().is_ok())
     }
 
     /// The interface of this name (or the default one) that has this family, if any has.
@@ -195,7 +207,6 @@ fn check_supported(options: &Options) -> Result<(), Refusal> {
     let asked = [
         (options.ice == Some(IceOption::ForceRelay), "ICE=force-relay"),
         (options.ice_lite == Some(IceLite::Off), "ICE-lite=off"),
-        (options.osrtp.offer || options.osrtp.offer_legacy, "OSRTP-offer"),
         (sdes.encrypt_rtp == Some(false), "SDES-unencrypted_srtp"),
         (sdes.encrypt_rtcp == Some(false), "SDES-unencrypted_srtcp"),
         (sdes.authenticate_rtp == Some(false), "SDES-unauthenticated_srtp"),

@@ -6,8 +6,10 @@ use control::{Credentials, Fingerprint};
 use sdp::{AttributeFault, Candidate, Direction, Effective, Group, Rtcp, SessionDescription, Setup, Ssrc, name};
 use srtp::sdes::{CryptoAttribute, Tolerance};
 
+use crate::capability;
 use crate::carried::Carried;
-use crate::{Defaults, MediaProfile, Refusal};
+use crate::negotiate::keying;
+use crate::{Defaults, MediaProfile, OpportunisticForm, Refusal};
 
 /// SSRCs of one section that are kept to tell bundled sections apart.
 const MAX_SSRCS: usize = 64;
@@ -32,6 +34,10 @@ pub(crate) struct PeerSection {
     pub(crate) protocol: String,
     /// Or why it is not relayed.
     pub(crate) carried: Result<Carried, &'static str>,
+    /// How it offers security, where it does not insist on it and we take it.
+    pub(crate) opportunistic: Option<OpportunisticForm>,
+    /// The potential configuration that is in force: what the answer says of it, and the profile beside it.
+    pub(crate) configuration: Option<(String, MediaProfile)>,
     pub(crate) line: usize,
     /// Port 0 outside of a bundle.
     pub(crate) rejected: bool,
@@ -73,6 +79,8 @@ pub(crate) struct Reading<'a> {
     /// Which key lines may be used.
     pub(crate) defaults: &'a Defaults,
     pub(crate) max_sections: usize,
+    /// It is an offer, which may have potential configurations.
+    pub(crate) is_offer: bool,
 }
 
 impl PeerDescription {
@@ -129,13 +137,19 @@ impl PeerSection {
         let ip = signalled.map(|ip| reading.source.unwrap_or(ip));
         let rtp = ip.filter(|_| media.port() != 0).map(|ip| SocketAddr::new(ip, media.port()));
         let rtcp = rtcp_address(effective, rtp, reading.source, warnings);
-        let (crypto, crypto_faults) = read_crypto(effective, reading.defaults);
+        let (crypto, crypto_faults) = read_crypto(effective.find_all(name::CRYPTO), reading.defaults);
+        if !crypto.is_empty() && !media.has(name::CRYPTO) {
+            // RFC 4568 §5 has it at media level alone. Every section is keyed by it then.
+            warnings.push(format!("line {line}: a=crypto of the session level is used"));
+        }
         warnings.extend(crypto_faults.iter().map(|fault| format!("line {line}: {fault}")));
         let mids = effective.extmaps().find(|extmap| extmap.uri == MID_EXTENSION);
-        Ok(Self {
+        let mut section = Self {
             kind: media.media_type().to_owned(),
             protocol: media.protocol().name().to_owned(),
             carried: Carried::read(media.protocol()),
+            opportunistic: None,
+            configuration: None,
             line,
             rejected,
             rtp,
@@ -146,7 +160,7 @@ impl PeerSection {
             mux: media.has(name::RTCP_MUX) || media.has(name::RTCP_MUX_ONLY),
             crypto,
             crypto_faults,
-            fingerprints: read_fingerprints(effective, line, warnings),
+            fingerprints: read_fingerprints(effective.fingerprints(), line, warnings),
             setup: effective.setup(),
             tls_id: effective.tls_id().map(str::to_owned),
             ice,
@@ -155,7 +169,63 @@ impl PeerSection {
             ssrcs: distinct_ssrcs(effective),
             payload_types: media.payload_types().collect(),
             codec: first_codec(effective),
-        })
+        };
+        if reading.is_offer && !rejected {
+            section.configure(effective, reading.defaults, warnings);
+        }
+        Ok(section)
+    }
+
+    /// Puts the first secure potential configuration in force that can be keyed (RFC 5939 §3.6.2). Without one the actual
+    /// configuration holds.
+    fn configure(&mut self, effective: &Effective<'_>, defaults: &Defaults, warnings: &mut Vec<String>) {
+        let Some(actual) = self.profile().filter(|profile| !profile.is_secure()) else { return };
+        for potential in capability::potential(effective) {
+            let mut section = self.clone();
+            section.carried = Ok(Carried::Rtp(potential.profile));
+            let gone =
+                |name| if effective.media().has(name) { potential.without_media } else { potential.without_session };
+            let values = |name: &'static str| {
+                let named = potential.attributes.iter().filter(move |(own, _)| own.eq_ignore_ascii_case(name));
+                named.map(|&(_, value)| value.trim())
+            };
+            for (name, clear) in [
+                (name::CRYPTO, PeerSection::clear_crypto as fn(&mut Self)),
+                (name::FINGERPRINT, |section| section.fingerprints.clear()),
+                (name::SETUP, |section| section.setup = None),
+                (name::TLS_ID, |section| section.tls_id = None),
+            ] {
+                if gone(name) || values(name).next().is_some() {
+                    clear(&mut section);
+                }
+            }
+            let (crypto, faults) = read_crypto(values(name::CRYPTO), defaults);
+            section.crypto.extend(crypto);
+            section.crypto_faults.extend(faults);
+            section.fingerprints.extend(read_fingerprints(values(name::FINGERPRINT), self.line, warnings));
+            section.setup = values(name::SETUP).find_map(|value| sdp::Attribute::parse(value).ok()).or(section.setup);
+            section.tls_id = values(name::TLS_ID).next().map(str::to_owned).or(section.tls_id);
+            section.mux |= values(name::RTCP_MUX).next().is_some();
+            match keying::wanted(&section, false) {
+                Ok(_) => {
+                    section.opportunistic = Some(OpportunisticForm::Capability);
+                    section.configuration = Some((potential.chosen, actual));
+                    *self = section;
+                    return;
+                }
+                Err(cause) => warnings.push(format!("a=pcfg passed over: {cause}")),
+            }
+        }
+    }
+
+    fn clear_crypto(&mut self) {
+        self.crypto.clear();
+        self.crypto_faults.clear();
+    }
+
+    /// It has keys, usable or not.
+    pub(crate) fn names_keys(&self) -> bool {
+        !(self.crypto.is_empty() && self.crypto_faults.is_empty() && self.fingerprints.is_empty())
     }
 
     /// Under which its RTP comes. `None`: it is none.
@@ -189,9 +259,9 @@ fn rtcp_address(
     }
 }
 
-fn read_crypto(effective: &Effective<'_>, defaults: &Defaults) -> (Vec<CryptoAttribute>, Vec<String>) {
+fn read_crypto<'a>(values: impl Iterator<Item = &'a str>, defaults: &Defaults) -> (Vec<CryptoAttribute>, Vec<String>) {
     let (mut usable, mut faults) = (Vec::new(), Vec::new());
-    for value in effective.media().find_all(name::CRYPTO) {
+    for value in values {
         match read_crypto_line(value, defaults) {
             Ok(attribute) => usable.push(attribute),
             Err(reason) => {
@@ -204,7 +274,7 @@ fn read_crypto(effective: &Effective<'_>, defaults: &Defaults) -> (Vec<CryptoAtt
 }
 
 /// A line that can be used and that the operator allows.
-fn read_crypto_line(value: &str, defaults: &Defaults) -> Result<CryptoAttribute, String> {
+pub(crate) fn read_crypto_line(value: &str, defaults: &Defaults) -> Result<CryptoAttribute, String> {
     let tolerance = Tolerance {
         null_cipher: defaults.accept_null,
         unencrypted: defaults.accept_unencrypted,
@@ -220,9 +290,13 @@ fn read_crypto_line(value: &str, defaults: &Defaults) -> Result<CryptoAttribute,
     Ok(line)
 }
 
-fn read_fingerprints(effective: &Effective<'_>, line: usize, warnings: &mut Vec<String>) -> Vec<Fingerprint> {
+fn read_fingerprints<'a>(
+    values: impl Iterator<Item = &'a str>,
+    line: usize,
+    warnings: &mut Vec<String>,
+) -> Vec<Fingerprint> {
     let mut fingerprints = Vec::new();
-    for text in effective.fingerprints() {
+    for text in values {
         match text.parse::<Fingerprint>() {
             Ok(fingerprint) => fingerprints.push(fingerprint),
             Err(error) => warnings.push(format!("line {line}: a=fingerprint passed over: {error}")),

@@ -47,6 +47,20 @@ impl MediaProfile {
         !matches!(self, Self::RtpAvp | Self::RtpAvpf)
     }
 
+    /// The same with SRTP; itself where it has it.
+    pub(crate) fn secured(self) -> Self {
+        match self {
+            Self::RtpAvp => Self::RtpSavp,
+            Self::RtpAvpf => Self::RtpSavpf,
+            secure => secure,
+        }
+    }
+
+    /// The same without SRTP.
+    pub(crate) fn plain(self) -> Self {
+        if self.has_feedback() { Self::RtpAvpf } else { Self::RtpAvp }
+    }
+
     /// Keyed by DTLS, whatever else the section says.
     pub fn is_dtls(self) -> bool {
         matches!(self, Self::UdpTlsRtpSavp | Self::UdpTlsRtpSavpf)

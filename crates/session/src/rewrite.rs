@@ -43,6 +43,8 @@ struct Live {
     ice: Option<Credentials>,
     mid: Option<String>,
     zero_address: bool,
+    /// The potential configuration that is answered (RFC 5939).
+    configuration: Option<String>,
 }
 
 /// The text for the party at the other end of this exchange.
@@ -86,6 +88,7 @@ pub(crate) fn write(
         description.session_mut().remove_direction();
     }
     let leg = negotiated.legs.get_mut(work.to).ok_or_else(lost)?;
+    leg.layout.unfold(&mut description, leg.public);
     write_origin(&mut description, leg, desk, &work.options);
     Ok(description.to_string().into_bytes())
 }
@@ -117,6 +120,7 @@ fn proposed(negotiated: &Negotiated, to: usize, exchange: &Exchange) -> Vec<Outg
             ice: leg.credentials.clone().filter(|_| proposal.ice),
             mid: proposal.mid.clone(),
             zero_address: offered.zero_address,
+            configuration: None,
         })))
     };
     let rejected = |index: usize| Outgoing::Rejected(exchange.offer.sections.get(index).and_then(|s| s.mid.clone()));
@@ -162,7 +166,9 @@ fn agreed_section(
         AgreedKeying::Dtls { role, .. } => (Vec::new(), Some((setup_of(*role), tls_id))),
     };
     let (carried, mux, ice) = (agreed.carried, agreed.mux, agreed.ice);
-    Some(Live { carried, rtp, rtcp: rtcp.filter(|_| !mux), mux, crypto, dtls, ice, mid, zero_address })
+    let configuration = agreed.peer.configuration.map(|(chosen, _)| chosen);
+    let rtcp = rtcp.filter(|_| !mux);
+    Some(Live { carried, rtp, rtcp, mux, crypto, dtls, ice, mid, zero_address, configuration })
 }
 
 /// RTP and RTCP as the peer is to see them.
@@ -234,7 +240,7 @@ fn write_session(
     }
 }
 
-fn write_rejected(section: &mut MediaSection, public: IpAddr, protocol: Option<&str>, mid: Option<&str>) {
+pub(crate) fn write_rejected(section: &mut MediaSection, public: IpAddr, protocol: Option<&str>, mid: Option<&str>) {
     section.set_port(0);
     section.set_port_count(None);
     if let Some(protocol) = protocol {
@@ -315,6 +321,14 @@ fn write_live(
         candidates: candidates.collect(),
         end_of_candidates: live.ice.is_some(),
     });
+    write_configuration(section, live);
+}
+
+/// RFC 5939 §3.6.3: the answer names the configuration that it is of.
+fn write_configuration(section: &mut MediaSection, live: &Live) {
+    if let Some(configuration) = &live.configuration {
+        section.insert(name::ACFG, configuration);
+    }
 }
 
 fn candidates(live: &Live) -> Vec<Candidate> {

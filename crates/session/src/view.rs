@@ -158,6 +158,14 @@ pub struct LedgerEntry {
 pub enum LedgerNote {
     /// A leg carries plain RTP while another one is secure.
     PlainLeg,
+    /// Security was offered to this leg or by it, but not insisted on: whether the answer took it. Nobody who could change
+    /// the descriptions on their way was kept from taking it away.
+    Opportunistic {
+        /// How it was offered.
+        form: OpportunisticForm,
+        /// SRTP is used.
+        secured: bool,
+    },
     /// A section that was secure goes on in the clear, as what.
     SecurityLeft(String),
     /// A leg's keys are weaker than another one's: strength in bits, of this and of the stronger one.
@@ -184,7 +192,13 @@ pub enum LedgerNote {
 impl LedgerNote {
     /// Less secure than it could be.
     pub fn is_downgrade(&self) -> bool {
-        matches!(self, Self::PlainLeg | Self::SecurityLeft(_) | Self::WeakerKeys { .. })
+        matches!(
+            self,
+            Self::PlainLeg
+                | Self::SecurityLeft(_)
+                | Self::WeakerKeys { .. }
+                | Self::Opportunistic { secured: false, .. }
+        )
     }
 }
 
@@ -192,6 +206,10 @@ impl fmt::Display for LedgerNote {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::PlainLeg => f.write_str("plain RTP beside a secure leg"),
+            Self::Opportunistic { form, secured: true } => write!(f, "opportunistic SRTP by {form}: accepted"),
+            Self::Opportunistic { form, secured: false } => {
+                write!(f, "opportunistic SRTP by {form}: declined, plain RTP")
+            }
             Self::SecurityLeft(protocol) => write!(f, "was secure, is {protocol} in the clear"),
             Self::WeakerKeys { bits, strongest } => write!(f, "{bits}-bit keys beside {strongest}-bit ones"),
             Self::Secured(SecuredBy::Sdes { outbound, inbound }) => {
@@ -206,6 +224,27 @@ impl fmt::Display for LedgerNote {
             Self::ConsentLost => f.write_str("consent lost"),
             Self::Ended(reason) => write!(f, "ended: {}", reason.label()),
         }
+    }
+}
+
+/// How security is offered that is not insisted on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OpportunisticForm {
+    /// Keys under RTP/AVP (RFC 8643).
+    Osrtp,
+    /// The same media twice, under RTP/SAVP and under RTP/AVP.
+    Twice,
+    /// A potential configuration (RFC 5939).
+    Capability,
+}
+
+impl fmt::Display for OpportunisticForm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Osrtp => "OSRTP",
+            Self::Twice => "duplicate sections",
+            Self::Capability => "capability negotiation",
+        })
     }
 }
 

@@ -7,9 +7,12 @@ use super::keying::{self, Wanted};
 use super::offer::{adopt, offerer_latching, set_public, untagged_partner};
 use super::{Desk, Work, WorkKind, check_supported, latching};
 use crate::carried::Carried;
-use crate::leg::{Agreed, AgreedKeying, Exchange, MuxOffer, Negotiated, ProposedKeying, digest};
+use crate::leg::{Agreed, AgreedKeying, Exchange, MuxOffer, Negotiated, Proposal, ProposedKeying, digest};
 use crate::peer::{PeerDescription, PeerSection};
-use crate::{DtlsOption, IceOption, LedgerNote, MediaProfile, Negotiation, Options, Refusal, TransportProtocol};
+use crate::{
+    DtlsOption, IceOption, LedgerNote, MediaProfile, Negotiation, OpportunisticForm, Options, Refusal,
+    TransportProtocol,
+};
 
 /// Brings `negotiated` into the state that holds once the wanted ports are open.
 pub(crate) fn prepare(
@@ -19,13 +22,16 @@ pub(crate) fn prepare(
 ) -> Result<Work, Refusal> {
     let options = negotiation.options.clone().expanded();
     check_supported(&options)?;
-    let (description, peer) = desk.read(negotiation, &options)?;
+    let mut description = Desk::parse(negotiation)?;
     let (dialog, from, to) = parties(negotiated, desk, negotiation)?;
     let exchange = negotiated.dialogs.get(dialog).and_then(|dialog| dialog.exchange.clone()).ok_or(Refusal::NoOffer)?;
-    let (answered, offered) = (peer.sections.len(), exchange.offer.sections.len());
-    if answered != offered {
-        return Err(Refusal::Incomplete(format!("{answered} m= lines answer {offered}")));
-    }
+    let answered = description.media().len();
+    let Some(leg) = negotiated.legs.get_mut(from) else { return Err(Refusal::ToTagNotFound) };
+    leg.layout = leg
+        .layout
+        .fold_answer(&mut description, exchange.offer.sections.len())
+        .map_err(|offered| Refusal::Incomplete(format!("{answered} m= lines answer {offered}")))?;
+    let peer = desk.read(&description, negotiation, &options, false)?;
     label(negotiated, from, to, &options);
     let answerer = agree_answerer(negotiated, desk, from, &peer, &exchange, &options)?;
     let offerer = agree_offerer(negotiated, desk, to, &exchange, &answerer, &options)?;
@@ -35,6 +41,9 @@ pub(crate) fn prepare(
         let missing = known.saturating_sub(agreed.len());
         let agreed = agreed.into_iter().chain(std::iter::repeat_n(None, missing));
         for (section, agreed) in agreed.enumerate() {
+            if let Some((form, agreed)) = agreed.as_ref().and_then(|agreed| Some((agreed.opportunistic?, agreed))) {
+                desk.notes.push((leg, LedgerNote::Opportunistic { form, secured: agreed.keying.is_secure() }));
+            }
             note_loss(negotiated, desk, leg, section, agreed.as_ref());
             store(negotiated, leg, section, agreed);
         }
@@ -156,12 +165,14 @@ fn agree_answerer(
         for fault in &answer.crypto_faults {
             desk.notes.push((leg_index, LedgerNote::Skipped(fault.clone())));
         }
-        let carried = answered(desk, answer, &proposal.carried, options)?;
+        let carried = answered(desk, answer, proposal, options)?;
         let is_secure = carried.profile().is_some_and(MediaProfile::is_secure);
+        // An answer without keys declines; one with keys that cannot be used fails (RFC 8643 §3.3).
+        let declines = proposal.opportunistic.is_none() || !answer.names_keys();
         let ice = leg.credentials.clone().filter(|_| proposal.ice && answer.ice.is_some());
         let before = section.and_then(|section| section.agreed.as_ref());
         let keying = match &proposal.keying {
-            _ if !is_secure => AgreedKeying::Plain,
+            _ if !is_secure && declines => AgreedKeying::Plain,
             ProposedKeying::Plain => AgreedKeying::Plain,
             ProposedKeying::Sdes(own) => {
                 let both = answer.crypto.iter().find_map(|line| {
@@ -175,7 +186,8 @@ fn agree_answerer(
                 keying::sdes(line, own, desk.config.defaults.roc_on_rekey)
             }
             ProposedKeying::Dtls => {
-                if keying::wanted(answer, false).map_err(Refusal::Incomplete)? != Wanted::Dtls {
+                let keys = PeerSection { opportunistic: proposal.opportunistic, ..answer.clone() };
+                if keying::wanted(&keys, false).map_err(Refusal::Incomplete)? != Wanted::Dtls {
                     return Err(Refusal::Incomplete(format!("line {}: no a=fingerprint answers DTLS", answer.line)));
                 }
                 if answer.setup == Some(Setup::ActPass) {
@@ -196,7 +208,8 @@ fn agree_answerer(
             }
         };
         let carrier = answered_carrier(peer, index, proposal.carrier, proposal.mid.is_some() && mux);
-        all.push(Some(Agreed { carried, keying, mux, ice, carrier, peer: answer.clone() }));
+        let (opportunistic, peer) = (proposal.opportunistic, answer.clone());
+        all.push(Some(Agreed { carried, opportunistic, keying, mux, ice, carrier, peer }));
     }
     settle_carriers(&mut all);
     Ok(all)
@@ -217,24 +230,25 @@ fn settle_carriers(all: &mut [Option<Agreed>]) {
 fn answered(
     desk: &mut Desk<'_>,
     answer: &PeerSection,
-    offered: &Carried,
+    proposal: &Proposal,
     options: &Options,
 ) -> Result<Carried, Refusal> {
     let line = answer.line;
-    let mismatch = || Refusal::Incomplete(format!("line {line}: {} answers {offered}", answer.protocol));
-    let (profile, offered) = match (&answer.carried, offered) {
+    let mismatch = || Refusal::Incomplete(format!("line {line}: {} answers {}", answer.protocol, proposal.carried));
+    let (profile, offered) = match (&answer.carried, &proposal.carried) {
         (Ok(Carried::Rtp(profile)), Carried::Rtp(offered)) => (*profile, *offered),
         (Ok(carried @ Carried::Datagrams(name)), Carried::Datagrams(other)) if name.eq_ignore_ascii_case(other) => {
             return Ok(carried.clone());
         }
         _ => return Err(mismatch()),
     };
-    if profile == offered {
+    let is_twin = proposal.opportunistic == Some(OpportunisticForm::Twice) && profile == offered.plain();
+    if profile == offered || is_twin {
         return Ok(Carried::Rtp(profile));
     }
     let accepts = options.transport_protocol == Some(TransportProtocol::Accept);
     let accepted_plain = accepts && !profile.is_secure();
-    if profile.is_secure() != offered.is_secure() && !accepted_plain {
+    if profile.is_secure() != offered.is_secure() && !accepted_plain && proposal.opportunistic.is_none() {
         return Err(mismatch());
     }
     desk.warn(format!("line {line}: {profile} answers {offered}"));
@@ -296,7 +310,8 @@ fn agree_offerer(
             Ok(Carried::Rtp(profile)) if accepted && !offer.rejected => *profile,
             Ok(carried @ Carried::Datagrams(_)) if accepted && !offer.rejected => {
                 let (carried, keying, peer) = (carried.clone(), AgreedKeying::Plain, offer.clone());
-                all.push(Some(Agreed { carried, keying, mux: false, ice: None, carrier: index, peer }));
+                let (opportunistic, mux, ice, carrier) = (None, false, None, index);
+                all.push(Some(Agreed { carried, opportunistic, keying, mux, ice, carrier, peer }));
                 continue;
             }
             _ => {
@@ -351,8 +366,8 @@ fn agree_offerer(
             }
         };
         let mux = offer.mux && !exchange.options.rtcp_mux.reject;
-        let carried = Carried::Rtp(profile);
-        all.push(Some(Agreed { carried, keying, mux, ice, carrier, peer: offer.clone() }));
+        let (carried, opportunistic) = (Carried::Rtp(profile), offer.opportunistic);
+        all.push(Some(Agreed { carried, opportunistic, keying, mux, ice, carrier, peer: offer.clone() }));
     }
     Ok(all)
 }

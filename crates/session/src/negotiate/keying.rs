@@ -21,11 +21,13 @@ pub(crate) enum Wanted {
 }
 
 /// How a section of an offer wants to be keyed, or the line and the reason why it cannot be. A section with both
-/// a=crypto and a=fingerprint is keyed by DTLS unless SDES is preferred.
+/// a=crypto and a=fingerprint is keyed by DTLS unless SDES is preferred. Keys under a plain profile that cannot be used are
+/// declined (RFC 8643 §3.2).
 pub(crate) fn wanted(section: &PeerSection, prefer_sdes: bool) -> Result<Wanted, String> {
     let (line, protocol) = (section.line, section.protocol.as_str());
     let Some(profile) = section.profile() else { return Ok(Wanted::Plain) };
-    if !profile.is_secure() {
+    let has_keys = !section.fingerprints.is_empty() || !section.crypto.is_empty();
+    if !profile.is_secure() && (section.opportunistic.is_none() || !has_keys) {
         return Ok(Wanted::Plain);
     }
     let has_dtls = !section.fingerprints.is_empty();

@@ -5,12 +5,14 @@ use std::time::Duration;
 use super::keying::{self, Wanted};
 use super::{Desk, Work, WorkKind, check_supported, latching, public_address};
 use crate::carried::Carried;
+use crate::layout::Layout;
 use crate::leg::{
     Agreed, AgreedKeying, Dialog, Exchange, Leg, MuxOffer, Negotiated, Proposal, ProposedKeying, Section, digest,
 };
 use crate::peer::{PeerDescription, PeerSection};
 use crate::{
-    AddressFamily, DtlsOption, IceOption, LedgerNote, MediaProfile, Negotiation, Options, Refusal, TransportProtocol,
+    AddressFamily, DtlsOption, IceOption, LedgerNote, MediaProfile, Negotiation, OpportunisticForm, Options, Refusal,
+    TransportProtocol,
 };
 
 /// For this long an offer without an answer bars one from the other side (RFC 3261 §14.1: the owner of the Call-ID tries
@@ -25,14 +27,26 @@ pub(crate) fn prepare(
 ) -> Result<Work, Refusal> {
     let options = negotiation.options.clone().expanded();
     check_supported(&options)?;
-    let (description, peer) = desk.read(negotiation, &options)?;
+    let mut description = Desk::parse(negotiation)?;
+    let described = negotiated.leg_by_tag(&negotiation.from_tag).and_then(|leg| negotiated.legs.get(leg));
+    let (layout, twice) = described
+        .map(|leg| leg.layout.clone())
+        .unwrap_or_default()
+        .fold_offer(&mut description, |effective| desk.has_usable_keys(effective));
+    let mut peer = desk.read(&description, negotiation, &options, true)?;
+    for section in twice {
+        if let Some(section) = peer.sections.get_mut(section) {
+            section.opportunistic = Some(OpportunisticForm::Twice);
+        }
+    }
+    accept_osrtp(&mut peer, desk, described, &options);
     check_keying(&peer, &options)?;
     let dialog = parties(negotiated, desk, negotiation, &options, &peer)?;
     let legs = negotiated.dialogs.get(dialog.index).map_or([0, 0], |dialog| dialog.legs);
     let (from, to) = if dialog.from_first { (legs[0], legs[1]) } else { (legs[1], legs[0]) };
     check_glare(negotiated, desk, dialog.index, from)?;
-    if options.osrtp.accept && peer.sections.iter().any(is_opportunistic) {
-        desk.warn("OSRTP is not supported: the offer's keys are not used");
+    if let Some(leg) = negotiated.legs.get_mut(from) {
+        leg.layout = layout;
     }
     if options.flags.media_handover {
         desk.warn("media-handover: a plain leg follows its peer to another address only after signalling");
@@ -70,10 +84,20 @@ fn check_keying(peer: &PeerDescription, options: &Options) -> Result<(), Refusal
     Ok(())
 }
 
-/// RFC 8643: keys on a plain profile.
-fn is_opportunistic(section: &PeerSection) -> bool {
-    let plain = section.profile().is_some_and(|profile| !profile.is_secure());
-    plain && !(section.crypto.is_empty() && section.fingerprints.is_empty())
+/// Takes keys under a plain profile (RFC 8643) where that is asked for, or was agreed before.
+fn accept_osrtp(peer: &mut PeerDescription, desk: &mut Desk<'_>, leg: Option<&Leg>, options: &Options) {
+    for (index, section) in peer.sections.iter_mut().enumerate() {
+        let plain = section.profile().is_some_and(|profile| !profile.is_secure());
+        if !plain || section.rejected || !section.names_keys() {
+            continue;
+        }
+        let stands = leg.and_then(|leg| leg.agreed(index)).is_some_and(Agreed::is_osrtp);
+        if options.osrtp.accept || stands {
+            section.opportunistic = Some(OpportunisticForm::Osrtp);
+        } else {
+            desk.warn(format!("line {}: OSRTP is not accepted without OSRTP=accept: plain RTP", section.line));
+        }
+    }
 }
 
 fn check_glare(negotiated: &Negotiated, desk: &Desk<'_>, dialog: usize, from: usize) -> Result<(), Refusal> {
@@ -123,9 +147,14 @@ fn parties(
         }
         (Some(from), None, None) => (Some(from), partner_of_branch(negotiated, from, branch)),
         (None, Some(to), Some(_)) => {
-            let from = untagged_partner(negotiated, to, branch).ok_or(Refusal::FromTagNotFound)?;
-            adopt(negotiated, from, from_tag);
-            (Some(from), Some(to))
+            let from = untagged_partner(negotiated, to, branch);
+            match from {
+                Some(from) => adopt(negotiated, from, from_tag),
+                // A forked call without an offer: one more called party has its own.
+                None if negotiated.legs.get(to).is_some_and(|leg| leg.asked_for_offers) => {}
+                None => return Err(Refusal::FromTagNotFound),
+            }
+            (from, Some(to))
         }
         (None, _, None) => (None, None),
         (None, None, Some(_)) if first => (None, None),
@@ -152,6 +181,9 @@ fn parties(
             let name = options.interfaces.to.as_deref();
             let interface = desk.interface(name, options.address_family, family_of(peer))?;
             let to = new_leg(negotiated, desk, to_tag.unwrap_or(""), branch, interface)?;
+            if let Some(leg) = negotiated.legs.get_mut(to) {
+                leg.asked_for_offers = to_tag.is_some();
+            }
             set_public(negotiated, desk, to, options);
             to
         }
@@ -305,30 +337,44 @@ fn prepare_proposal(
     let Some(offered) = peer.sections.get(index) else { return Ok(()) };
     let Some(leg) = negotiated.legs.get_mut(to) else { return Ok(()) };
     leg.sections.resize_with(leg.sections.len().max(index + 1), Section::default);
-    let Some(section) = leg.sections.get_mut(index) else { return Ok(()) };
+    if index == 0 {
+        leg.layout.keep(peer.sections.len());
+        if leg.tag.is_empty() && leg.sections.iter().all(|section| section.agreed.is_none()) {
+            // Nobody has answered: what was described before binds nobody.
+            leg.layout = Layout::default();
+        }
+    }
+    let Leg { layout, sections, .. } = leg;
+    let Some(section) = sections.get_mut(index) else { return Ok(()) };
     let offered_profile = match &offered.carried {
         _ if offered.rejected => {
+            layout.place(index, None);
             section.proposal = None;
             return Ok(());
         }
         Err(cause) => {
+            layout.place(index, None);
             let (line, protocol) = (offered.line, &offered.protocol);
             desk.warn(format!("line {line}: {protocol} is not relayed, {cause}: the section is rejected"));
             section.proposal = None;
             return Ok(());
         }
-        Ok(Carried::Rtp(profile)) => *profile,
+        Ok(Carried::Rtp(profile)) => offered.configuration.as_ref().map_or(*profile, |(_, actual)| *actual),
         Ok(carried @ Carried::Datagrams(_)) => {
+            layout.place(index, None);
             section.proposal = Some(datagrams(carried.clone(), peer, index, options));
             return desk.ensure_ports(negotiated, to, index, false);
         }
     };
     let profile = profile_for(section, offered_profile, options);
+    let form = form_for(section, layout, index, profile, offered, options);
+    let profile = if form == Some(OpportunisticForm::Twice) { profile.secured() } else { profile };
+    layout.place(index, (form == Some(OpportunisticForm::Twice)).then(|| profile.plain()));
     let crypto_before = match &section.proposal {
         Some(Proposal { keying: ProposedKeying::Sdes(lines), .. }) if !options.flags.reset => lines.clone(),
         _ => Vec::new(),
     };
-    let keying = match keying_for(profile, section, options)? {
+    let keying = match keying_for(profile, section, form, options)? {
         Wanted::Plain => ProposedKeying::Plain,
         Wanted::Dtls if desk.config.fingerprints.is_empty() => {
             return Err(Refusal::Unsupported(format!("{profile}: there is no certificate")));
@@ -363,7 +409,8 @@ fn prepare_proposal(
         Some(carrier) if bundles && carrier != index => carrier,
         _ => index,
     };
-    section.proposal = Some(Proposal { carried: Carried::Rtp(profile), keying, mux, ice, carrier, mid });
+    section.proposal =
+        Some(Proposal { carried: Carried::Rtp(profile), opportunistic: form, keying, mux, ice, carrier, mid });
     if carrier == index {
         let two = mux != MuxOffer::Required;
         desk.ensure_ports(negotiated, to, index, two)?;
@@ -380,7 +427,30 @@ fn prepare_proposal(
 /// Datagrams have no options: they are offered as they came, from a transport of their own.
 fn datagrams(carried: Carried, peer: &PeerDescription, index: usize, options: &Options) -> Proposal {
     let (keying, mux) = (ProposedKeying::Plain, MuxOffer::No);
-    Proposal { carried, keying, mux, ice: false, carrier: index, mid: mid_for(peer, index, false, options) }
+    let mid = mid_for(peer, index, false, options);
+    Proposal { carried, opportunistic: None, keying, mux, ice: false, carrier: index, mid }
+}
+
+/// Whether security is offered without insisting on it: where that is asked for and the section would be plain otherwise;
+/// where the offerer has offered so itself and nothing else is asked for; and where it stands.
+fn form_for(
+    section: &Section,
+    layout: &Layout,
+    index: usize,
+    profile: MediaProfile,
+    offered: &PeerSection,
+    options: &Options,
+) -> Option<OpportunisticForm> {
+    let asked = &options.osrtp;
+    let is_explicit = matches!(options.transport_protocol, Some(TransportProtocol::Profile(_)));
+    let handed_on = offered.opportunistic == Some(OpportunisticForm::Twice) && !is_explicit && !asked.offer;
+    // A section that the peer knows has its m= lines; no second one can be put beside it.
+    let twice = (asked.offer_legacy && !profile.is_secure()) || handed_on;
+    if layout.offers_twin(index) || (twice && !layout.has(index)) {
+        return Some(OpportunisticForm::Twice);
+    }
+    let stands = section.agreed.as_ref().is_some_and(Agreed::is_osrtp);
+    (!profile.is_secure() && (asked.offer || stands)).then_some(OpportunisticForm::Osrtp)
 }
 
 /// What is asked for; else what this leg spoke before; else what the offerer speaks.
@@ -388,7 +458,10 @@ fn profile_for(section: &Section, offered: MediaProfile, options: &Options) -> M
     if let Some(TransportProtocol::Profile(profile)) = options.transport_protocol {
         return profile;
     }
-    let proposed = section.proposal.as_ref().and_then(|proposal| proposal.carried.profile());
+    let proposed = section.proposal.as_ref().and_then(|proposal| {
+        let profile = proposal.carried.profile()?;
+        Some(if proposal.opportunistic == Some(OpportunisticForm::Twice) { profile.plain() } else { profile })
+    });
     let profile = section.profile.or(proposed).unwrap_or(offered);
     match (options.dtls, profile) {
         (Some(DtlsOption::Off), MediaProfile::UdpTlsRtpSavp) => MediaProfile::RtpSavp,
@@ -397,17 +470,23 @@ fn profile_for(section: &Section, offered: MediaProfile, options: &Options) -> M
     }
 }
 
-/// RTP/SAVP and RTP/SAVPF are keyed by SDES where it is not off.
-fn keying_for(profile: MediaProfile, section: &Section, options: &Options) -> Result<Wanted, Refusal> {
+/// RTP/SAVP and RTP/SAVPF are keyed by SDES where it is not off, and so is RTP/AVP where keys are offered under it.
+fn keying_for(
+    profile: MediaProfile,
+    section: &Section,
+    form: Option<OpportunisticForm>,
+    options: &Options,
+) -> Result<Wanted, Refusal> {
     let dtls_off = options.dtls == Some(DtlsOption::Off);
     let was_dtls = |agreed: &Agreed| matches!(agreed.keying, AgreedKeying::Dtls { .. });
     let stays_dtls = !dtls_off && section.agreed.as_ref().is_some_and(was_dtls);
     match profile {
-        _ if !profile.is_secure() => Ok(Wanted::Plain),
+        _ if !profile.is_secure() && form.is_none() => Ok(Wanted::Plain),
         _ if profile.is_dtls() && dtls_off => Err(Refusal::Unsupported(format!("DTLS=off with {profile}"))),
         _ if profile.is_dtls() => Ok(Wanted::Dtls),
         _ if !options.sdes.off && !stays_dtls => Ok(Wanted::Sdes),
         _ if !dtls_off => Ok(Wanted::Dtls),
+        _ if !profile.is_secure() => Ok(Wanted::Plain),
         _ => Err(Refusal::Unsupported(format!("SDES=off and DTLS=off with {profile}"))),
     }
 }

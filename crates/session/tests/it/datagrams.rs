@@ -227,5 +227,5 @@ fn nothing_but_its_own_protocol_answers_a_fax() {
         &answer,
         Options::default(),
     ))));
-    assert!(reply.err().expect("refused").to_string().contains("RTP/SAVP answers udptl"));
+    assert!(reply.is_err_and(|refusal| refusal.to_string().contains("RTP/SAVP answers udptl")));
 }
