@@ -12,16 +12,20 @@
 //!    (RFC 5506); [`RtcpCompound::is_compound`] tells which.
 //! 4. The functions of [`rtcp`] that edit ([`rtcp::translate`], [`rtcp::without_feedback`]) work in place on decrypted
 //!    packets. They never make a packet longer.
-//! 5. [`SequenceTracker`] follows one SSRC. It has no clock: arrival times are arguments.
+//! 5. [`SequenceTracker`] follows one SSRC. It has no clock: arrival times are arguments. [`LossPattern`] tells single
+//!    losses from bursts; [`quality`] estimates from both how speech sounds.
 
 mod demux;
 mod index;
+mod loss;
 mod packet;
+pub mod quality;
 pub mod rtcp;
 mod sequence;
 
 pub use demux::{Class, classify};
 pub use index::ExtendedIndex;
+pub use loss::LossPattern;
 pub use packet::{
     Element, Elements, HEADER_LEN, HeaderExtension, RtpPacket, header_len, set_marker, set_payload_type,
     set_sequence_number, set_ssrc, set_timestamp,
