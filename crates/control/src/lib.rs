@@ -14,13 +14,16 @@
 //! * Commands about a call that the worker does not know are ignored, but for `Query`, which is answered with `None`.
 
 mod command;
+mod diagnosis;
 mod event;
 mod fingerprint;
 mod plan;
+mod quality;
 mod statistics;
 mod verdict;
 
 pub use command::{CallKey, Command, LegId, OpenPort, RequestId, TransportId, WorkerId};
+pub use diagnosis::{CheckCounts, Diagnosis, DtlsProgress, Hypothesis, LastRejection, LatchState, Suspicion};
 pub use event::{BindFailure, Event, SecuredBy, TransportEvent, TransportFailure};
 pub use fingerprint::{Fingerprint, FingerprintError, HashAlgorithm};
 pub use ice::Credentials;
@@ -28,6 +31,7 @@ pub use plan::{
     Component, DtlsPlan, DtlsRole, FlowId, FlowPlan, IcePlan, Keying, Latching, Plan, RtcpPolicy, SdesKeys, Selector,
     TransportPlan,
 };
+pub use quality::{LossRuns, Quality, QualitySample};
 pub use srtp::{MasterKey, Policy, Profile, RocPolicy};
 pub use statistics::{
     CallStatistics, Counters, DtlsState, IceState, KeyingState, StreamStatistics, TransportStatistics, VerdictCounts,

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use crate::{Component, LegId, SecuredBy, TransportFailure, TransportId, Verdict};
+use crate::{Component, Diagnosis, LegId, LossRuns, Quality, SecuredBy, TransportFailure, TransportId, Verdict};
 
 /// Packets and bytes. Bytes count the UDP payload, without UDP and IP headers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -103,6 +103,8 @@ pub struct TransportStatistics {
     pub streams_in: Vec<StreamStatistics>,
     /// What it sends, by SSRC.
     pub streams_out: Vec<StreamStatistics>,
+    /// What was noticed beside.
+    pub diagnosis: Diagnosis,
 }
 
 /// RTP packets of one SSRC.
@@ -124,6 +126,12 @@ pub struct StreamStatistics {
     pub lost: i64,
     /// Interarrival jitter (RFC 3550 A.8), in timestamp units.
     pub jitter: u32,
+    /// Timestamp units a second; 0 while it is not known, and of what is sent.
+    pub clock_rate: u32,
+    /// Losses by their pattern; of what is sent, none are counted.
+    pub loss_runs: LossRuns,
+    /// `None` before the first sample, and of what is sent.
+    pub quality: Option<Quality>,
 }
 
 /// Where ICE stands.

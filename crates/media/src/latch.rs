@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use arrayvec::ArrayVec;
-use control::Latching;
+use control::{LatchState, Latching};
 
 /// Consistent packets of one source that lock a plain leg.
 const PACKETS_TO_LOCK: u8 = 3;
@@ -88,6 +88,16 @@ impl Latch {
             // A peer that signals no address is on hold: what was learnt is no permission to go on.
             Latching::Authenticated => self.signalled.and(self.learned).or(self.signalled),
             Latching::Off | Latching::Strict => self.signalled,
+        }
+    }
+
+    /// How the peer's address is known.
+    pub(crate) fn state(&self) -> LatchState {
+        match self.mode {
+            Latching::Off | Latching::Strict => LatchState::Disabled,
+            Latching::Authenticated if self.locked => LatchState::Locked,
+            Latching::Authenticated if self.learned.is_some() => LatchState::Learnt,
+            Latching::Authenticated => LatchState::Signalled,
         }
     }
 

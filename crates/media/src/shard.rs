@@ -22,7 +22,7 @@ use crate::egress::Outbounds;
 use crate::handshake::{Handle, Input};
 use crate::path::Path;
 use crate::ports::Ports;
-use crate::transport::{Ingress, Transport};
+use crate::transport::{Ingress, Rejected, Transport};
 
 /// Timers are looked at this often: none of them is finer.
 const TICK: Duration = Duration::from_millis(100);
@@ -296,6 +296,17 @@ impl Shard {
         self.counters.verdicts.count(verdict);
         if let Some(transport) = self.transports.get_mut(slot) {
             transport.verdicts.count(verdict);
+        }
+    }
+
+    /// The same for one that has just come. STUN is told apart where it is dealt with.
+    fn count_received(&mut self, now: Instant, slot: usize, verdict: Verdict, source: SocketAddr) {
+        self.count(slot, verdict);
+        if !verdict.is_accepted()
+            && verdict != Verdict::BadStun
+            && let Some(transport) = self.transports.get_mut(slot)
+        {
+            transport.last_rejection = Some(Rejected { verdict, source, at: now });
         }
     }
 

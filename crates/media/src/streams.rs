@@ -2,9 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use control::{Counters, StreamStatistics};
-use rtp::{ExtendedIndex, RtpPacket, SequenceTracker};
+use control::{Counters, LossRuns, StreamStatistics};
+use rtp::{ExtendedIndex, LossPattern, RtpPacket, SequenceTracker};
 
+use crate::quality::Sampler;
 use crate::rebase::{Rebase, Source};
 
 /// A stream that was silent this long makes room for another one when there are too many.
@@ -42,6 +43,8 @@ pub(crate) struct StreamIn {
     counters: Counters,
     last: Last,
     clock: Clock,
+    pattern: LossPattern,
+    sampler: Sampler,
     heard: Instant,
 }
 
@@ -73,6 +76,12 @@ impl StreamsIn {
         self.streams.iter().find(|stream| stream.ssrc == ssrc)
     }
 
+    /// When a packet of any stream was accepted last.
+    pub(crate) fn heard(&self) -> Option<Instant> {
+        let counted = self.streams.iter().filter(|stream| stream.counters.packets > 0);
+        counted.map(|stream| stream.heard).max()
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.streams.is_empty()
     }
@@ -94,8 +103,8 @@ impl StreamsIn {
         }
     }
 
-    pub(crate) fn statistics(&self) -> Vec<StreamStatistics> {
-        self.streams.iter().filter(|stream| stream.counters.packets > 0).map(StreamIn::statistics).collect()
+    pub(crate) fn statistics(&self, now: Instant) -> Vec<StreamStatistics> {
+        self.streams.iter().filter(|stream| stream.counters.packets > 0).map(|stream| stream.statistics(now)).collect()
     }
 
     fn position(&self, ssrc: u32) -> Option<usize> {
@@ -114,6 +123,8 @@ impl StreamsIn {
             counters: Counters::default(),
             last: Last::default(),
             clock: Clock::default(),
+            pattern: LossPattern::default(),
+            sampler: Sampler::default(),
             heard: now,
         };
         self.created = self.created.wrapping_add(1);
@@ -133,13 +144,31 @@ impl StreamsIn {
 }
 
 impl StreamIn {
-    /// Takes in an accepted packet.
-    pub(crate) fn count(&mut self, now: Instant, packet: &RtpPacket<'_>, bytes: usize) {
+    /// Takes in an accepted packet. `round_trip`: what RTCP has told of the peer that sent it.
+    pub(crate) fn count(
+        &mut self,
+        now: Instant,
+        index: u64,
+        packet: &RtpPacket<'_>,
+        bytes: usize,
+        round_trip: Option<Duration>,
+    ) {
         self.counters.count(bytes);
         self.last = Last::of(packet);
         self.heard = now;
         let rate = self.clock.rate(now, packet);
         self.tracker.update_timing(now, packet.timestamp(), rate);
+        self.pattern.update(index);
+        if self.sampler.is_due(now) {
+            self.sampler.take(now, &self.pattern, self.jitter(), round_trip, packet.payload_type());
+        }
+    }
+
+    fn jitter(&self) -> Duration {
+        match self.clock.rate {
+            0 => Duration::ZERO,
+            rate => Duration::from_secs(1).saturating_mul(self.tracker.jitter()) / rate,
+        }
     }
 
     /// Names this run of sequence numbers.
@@ -150,6 +179,7 @@ impl StreamIn {
     /// Another run of sequence numbers begins.
     pub(crate) fn restart(&mut self) {
         self.epoch.1 = self.epoch.1.wrapping_add(1);
+        self.pattern.restart();
     }
 
     /// The source begins anew: loss and jitter are counted afresh.
@@ -159,7 +189,7 @@ impl StreamIn {
         self.clock = Clock::default();
     }
 
-    fn statistics(&self) -> StreamStatistics {
+    fn statistics(&self, now: Instant) -> StreamStatistics {
         StreamStatistics {
             ssrc: self.ssrc,
             rtp: self.counters,
@@ -170,6 +200,16 @@ impl StreamIn {
                 .map_or(0, ExtendedIndex::rollover_counter),
             lost: self.tracker.lost(),
             jitter: self.tracker.jitter(),
+            clock_rate: self.clock.rate,
+            loss_runs: LossRuns {
+                expected: self.pattern.expected(),
+                lost: self.pattern.lost(),
+                runs: self.pattern.runs(),
+                longest_run: self.pattern.longest_run(),
+                bursts: self.pattern.bursts(),
+                lost_in_bursts: self.pattern.lost_in_bursts(),
+            },
+            quality: self.sampler.quality(now),
         }
     }
 }
@@ -311,6 +351,9 @@ impl StreamOut {
             rollover_counter: self.rebase.rollover_counter(),
             lost: 0,
             jitter: 0,
+            clock_rate: 0,
+            loss_runs: LossRuns::default(),
+            quality: None,
         }
     }
 }

@@ -4,8 +4,9 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use control::{
-    CallKey, Component, Counters, DtlsState, IceState, KeyingState, LegId, MasterKey, Policy, TransportId,
-    TransportPlan, TransportStatistics, VerdictCounts,
+    CallKey, CheckCounts, Component, Counters, Diagnosis, DtlsProgress, DtlsState, IceState, Keying, KeyingState,
+    LastRejection, LatchState, LegId, MasterKey, Policy, TransportId, TransportPlan, TransportStatistics, Verdict,
+    VerdictCounts,
 };
 use datagram::{PortId, SendRight};
 use rtp::Class;
@@ -16,6 +17,7 @@ use crate::handshake::Handle;
 use crate::latch::Latch;
 use crate::path::Path;
 use crate::queue::ShortQueue;
+use crate::round_trip::RoundTrip;
 use crate::route::{Route, RtcpRoute};
 use crate::streams::{StreamsIn, StreamsOut};
 
@@ -72,6 +74,18 @@ pub(crate) struct Transport {
     pub(crate) datagrams_in: Counters,
     pub(crate) datagrams_out: Counters,
     pub(crate) verdicts: VerdictCounts,
+    pub(crate) checks: CheckCounts,
+    pub(crate) last_rejection: Option<Rejected>,
+    pub(crate) unclaimed_payload_type: Option<u8>,
+    pub(crate) round_trip: RoundTrip,
+}
+
+/// A datagram that was not accepted.
+#[derive(Clone, Copy)]
+pub(crate) struct Rejected {
+    pub(crate) verdict: Verdict,
+    pub(crate) source: SocketAddr,
+    pub(crate) at: Instant,
 }
 
 /// How media comes in.
@@ -103,6 +117,9 @@ pub(crate) struct Association {
     pub(crate) started: bool,
     /// Where a client sends.
     pub(crate) remote: Option<SocketAddr>,
+    pub(crate) datagrams_in: u64,
+    pub(crate) client_hellos_in: u64,
+    pub(crate) datagrams_out: u64,
 }
 
 impl Transport {
@@ -148,6 +165,10 @@ impl Transport {
             datagrams_in: Counters::default(),
             datagrams_out: Counters::default(),
             verdicts: VerdictCounts::default(),
+            checks: CheckCounts::default(),
+            last_rejection: None,
+            unclaimed_payload_type: None,
+            round_trip: RoundTrip::default(),
         }
     }
 
@@ -208,8 +229,43 @@ impl Transport {
             datagrams_out: self.datagrams_out,
             verdicts: self.verdicts.clone(),
             last_packet_age: self.last_packet.map(|last| now.saturating_duration_since(last)),
-            streams_in: self.streams_in.statistics(),
+            streams_in: self.streams_in.statistics(now),
             streams_out: self.streams_out.statistics(),
+            diagnosis: self.diagnosis(now),
+        }
+    }
+
+    fn diagnosis(&self, now: Instant) -> Diagnosis {
+        Diagnosis {
+            latch: match (&self.path, &self.plan) {
+                (Path::Latch(latch), Some(_)) => latch.state(),
+                _ => LatchState::Off,
+            },
+            checks: self.checks,
+            dtls: self.dtls_progress(),
+            last_rtp_age: self.streams_in.heard().map(|heard| now.saturating_duration_since(heard)),
+            last_rejection: self.last_rejection.map(|rejected| LastRejection {
+                verdict: rejected.verdict,
+                source: rejected.source,
+                age: now.saturating_duration_since(rejected.at),
+            }),
+            unclaimed_payload_type: self.unclaimed_payload_type,
+            round_trip: self.round_trip.latest(),
+            suspicions: Vec::new(),
+        }
+    }
+
+    fn dtls_progress(&self) -> DtlsProgress {
+        let Some(association) = &self.association else { return DtlsProgress::default() };
+        DtlsProgress {
+            role: match self.plan.as_ref().map(|plan| &plan.keying) {
+                Some(Keying::Dtls(plan)) => plan.role,
+                _ => None,
+            },
+            datagrams_in: association.datagrams_in,
+            client_hellos_in: association.client_hellos_in,
+            datagrams_out: association.datagrams_out,
+            closed_by_peer: self.closed_by_peer,
         }
     }
 }

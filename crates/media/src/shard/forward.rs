@@ -34,7 +34,7 @@ impl Shard {
         }
         self.fill_flights(batch);
         if batch.is_empty() {
-            self.fill_copies(batch);
+            self.fill_copies(now, batch);
         }
         !batch.is_empty()
     }
@@ -51,6 +51,7 @@ impl Shard {
         let Some(transport) = self.transports.get_mut(slot) else { return Step::Done(Verdict::NoFlow) };
         transport.last_packet = Some(now);
         transport.rtcp_in.count(datagram.len());
+        transport.round_trip.received(now, compound);
         self.counters.rtcp_in.count(datagram.len());
         if matches!(trust, Trust::Authentic { .. }) {
             let ssrc = compound.sender_ssrc().unwrap_or(0);
@@ -215,7 +216,7 @@ impl Shard {
         while batch.remaining() > 0
             && let Some(flight) = self.flights.pop_front()
         {
-            let transport = self.transports.get(flight.slot).filter(|transport| transport.serial == flight.serial);
+            let transport = self.transports.get_mut(flight.slot).filter(|transport| transport.serial == flight.serial);
             let Some(transport) = transport else { continue };
             if flight.bytes.len() <= MAX_DATAGRAM
                 && let Some(datagram) = batch.push()
@@ -223,12 +224,15 @@ impl Shard {
                 datagram.fill(&flight.bytes);
                 if transport.egress.send_flight(datagram, flight.remote) {
                     self.counters.dtls_out += 1;
+                    if let Some(association) = &mut transport.association {
+                        association.datagrams_out += 1;
+                    }
                 }
             }
         }
     }
 
-    fn fill_copies(&mut self, batch: &mut Batch) {
+    fn fill_copies(&mut self, now: Instant, batch: &mut Batch) {
         let mut leaving: ArrayVec<Option<Leave>, BATCH_CAPACITY> = ArrayVec::new();
         while batch.remaining() > 0
             && let Some(copy) = self.copies.pop_front()
@@ -240,7 +244,7 @@ impl Shard {
             }
             self.spare.push(copy.bytes);
         }
-        let verdicts = self.leave(batch.datagrams_mut(), &leaving);
+        let verdicts = self.leave(now, batch.datagrams_mut(), &leaving);
         self.counters.transmit_dropped +=
             verdicts.iter().filter(|&&verdict| verdict != Verdict::Forwarded).count() as u64;
     }
@@ -249,13 +253,14 @@ impl Shard {
     /// verdicts of those that do not leave mean nothing.
     pub(super) fn leave(
         &mut self,
+        now: Instant,
         datagrams: &mut [Datagram],
         leaving: &[Option<Leave>],
     ) -> ArrayVec<Verdict, BATCH_CAPACITY> {
         let mut verdicts: ArrayVec<Verdict, BATCH_CAPACITY> = ArrayVec::new();
         let mut indices: ArrayVec<u64, BATCH_CAPACITY> = ArrayVec::new();
         for (leave, datagram) in leaving.iter().zip(datagrams.iter_mut()).take(BATCH_CAPACITY) {
-            let index = leave.map_or(Ok(0), |leave| self.egress_index(leave, datagram));
+            let index = leave.map_or(Ok(0), |leave| self.egress_index(now, leave, datagram));
             indices.push(index.unwrap_or(0));
             verdicts.push(index.err().unwrap_or(Verdict::Forwarded));
         }
@@ -281,11 +286,12 @@ impl Shard {
     }
 
     /// The egress index of a packet; its header gets the sequence number that belongs to it.
-    fn egress_index(&mut self, leave: Leave, datagram: &mut Datagram) -> Result<u64, Verdict> {
+    fn egress_index(&mut self, now: Instant, leave: Leave, datagram: &mut Datagram) -> Result<u64, Verdict> {
+        let transport = self.transports.get_mut(leave.egress).ok_or(Verdict::EgressNotReady)?;
         if leave.kind == Kind::Rtcp {
+            transport.round_trip.sending(now, datagram.bytes());
             return Ok(0);
         }
-        let transport = self.transports.get_mut(leave.egress).ok_or(Verdict::EgressNotReady)?;
         let packet = RtpPacket::parse(datagram.bytes()).ok_or(Verdict::Malformed)?;
         let sequence = packet.sequence_number();
         let stream = transport.streams_out.of(packet.ssrc(), leave.source, leave.index, leave.from);

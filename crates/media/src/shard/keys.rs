@@ -175,7 +175,7 @@ impl Shard {
             Keying::Pending => return Verdict::NotKeyed,
             Keying::Plain | Keying::Sdes(_) => return Verdict::UnexpectedDtls,
         }
-        let Some(association) = &transport.association else { return Verdict::NotKeyed };
+        let Some(association) = &mut transport.association else { return Verdict::NotKeyed };
         let Some(standing) = transport.path.standing(plan, source) else { return Verdict::RejectedDtls };
         if !association.started {
             let waits = transport.early_dtls.push(now, source, bytes);
@@ -188,6 +188,8 @@ impl Shard {
         }
         transport.handshake_waiting += 1;
         self.handshake_datagrams += 1;
+        association.datagrams_in += 1;
+        association.client_hellos_in += u64::from(is_client_hello(bytes));
         let handle = association.handle;
         self.handshake.push_back(Input::Datagram { handle, source, standing, bytes: bytes.to_vec() });
         Verdict::Dtls
@@ -310,6 +312,9 @@ impl Shard {
                     role_known: None,
                     started: false,
                     remote: None,
+                    datagrams_in: 0,
+                    client_hellos_in: 0,
+                    datagrams_out: 0,
                 });
                 transport.early_dtls.clear();
                 if matches!(transport.ingress, Ingress::Closed) {
@@ -371,6 +376,12 @@ impl Shard {
         drop_waiting(transport);
         self.say(slot, TransportEvent::Failed(failure));
     }
+}
+
+/// A handshake record (content type 22, RFC 6347 §4.1) whose message is a ClientHello (type 1); it is never encrypted.
+fn is_client_hello(bytes: &[u8]) -> bool {
+    const RECORD_HEADER: usize = 13;
+    bytes.first() == Some(&22) && bytes.get(RECORD_HEADER) == Some(&1)
 }
 
 fn drop_waiting(transport: &mut Transport) {

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use arrayvec::ArrayVec;
-use control::{Component, TransportEvent, Verdict};
+use control::{CheckCounts, Component, TransportEvent, Verdict};
 use datagram::{BATCH_CAPACITY, Datagram};
 use ice::{LiteAgent, StunVerdict};
 use rtp::{Arrival, Class, RtpPacket, SequenceTracker};
@@ -79,8 +79,8 @@ impl Shard {
                 Step::Leave(leave) => Some(leave),
                 _ => None,
             }));
-            let verdicts = self.leave(datagrams, &leaving);
-            for (item, left) in items.iter().zip(verdicts) {
+            let verdicts = self.leave(now, datagrams, &leaving);
+            for ((item, left), datagram) in items.iter().zip(verdicts).zip(datagrams.iter()) {
                 let verdict = match item.step {
                     Step::Done(verdict) => verdict,
                     Step::Leave(_) => left,
@@ -88,7 +88,7 @@ impl Shard {
                     Step::Open { .. } | Step::Accept { .. } => Verdict::Malformed,
                 };
                 match item.slot {
-                    Some(slot) => self.count(slot, verdict),
+                    Some(slot) => self.count_received(now, slot, verdict, datagram.remote()),
                     None => self.counters.verdicts.count(verdict),
                 }
             }
@@ -134,6 +134,7 @@ impl Shard {
                 self.counters.stun_out += 1;
             }
         }
+        count_check(&mut transport.checks, outcome.verdict, source);
         self.follow_ice(now, slot);
         match outcome.verdict {
             StunVerdict::Answered | StunVerdict::Keepalive | StunVerdict::RoleConflict => Verdict::Stun,
@@ -288,12 +289,15 @@ impl Shard {
             stream.tracker.update_index(index);
             moved = transport.path.authenticated(now, datagram.remote(), newest, true);
         }
-        stream.count(now, &packet, datagram.len());
+        stream.count(now, index, &packet, datagram.len(), transport.round_trip.latest());
         transport.last_packet = Some(now);
         transport.rtp_in.count(datagram.len());
         self.counters.rtp_in.count(datagram.len());
         let source = Source { transport: transport.serial, epoch: stream.epoch() };
         let route = crate::route::select(&transport.routes, &packet, &mut stream.bound);
+        if route.is_none() {
+            transport.unclaimed_payload_type = Some(packet.payload_type());
+        }
         if matches!(trust, Trust::Authentic { .. }) {
             self.follow_ice(now, slot);
         }
@@ -330,6 +334,24 @@ impl Shard {
             }
         }
         step
+    }
+}
+
+fn count_check(checks: &mut CheckCounts, verdict: StunVerdict, source: SocketAddr) {
+    let count = match verdict {
+        StunVerdict::Answered => &mut checks.valid,
+        // A binding indication says nothing of credentials.
+        StunVerdict::Keepalive => return,
+        StunVerdict::UnknownUser => &mut checks.unknown_user,
+        StunVerdict::BadIntegrity => &mut checks.bad_integrity,
+        StunVerdict::RoleConflict => &mut checks.role_conflict,
+        StunVerdict::Ignored | StunVerdict::Malformed | StunVerdict::Incomplete | StunVerdict::UnknownAttribute => {
+            &mut checks.other
+        }
+    };
+    *count += 1;
+    if verdict != StunVerdict::Answered {
+        checks.last_refused = Some(source);
     }
 }
 
