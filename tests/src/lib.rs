@@ -5,10 +5,23 @@
 
 pub mod call;
 pub mod chromium;
+pub mod kamailio;
+pub mod linphone;
 pub mod namespace;
 pub mod ng;
 pub mod phone;
+pub mod rtpengine;
 pub mod server;
 pub mod tally;
 pub mod tone;
 pub mod web;
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// A path in the temporary folder that nobody else uses.
+pub fn own_temporary_path(name: &str) -> PathBuf {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    std::env::temp_dir().join(format!("sallyport-tests-{}-{number}-{name}", std::process::id()))
+}

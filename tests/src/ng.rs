@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use serde_json::{Value, json};
 
-/// Speaks to one server. Each request is sent once; the answer is awaited for five seconds.
+/// Speaks to one server. Each request is sent once; the answer is awaited for five seconds unless told otherwise.
 pub struct NgClient {
     socket: UdpSocket,
 }
@@ -18,9 +18,14 @@ static NEXT_COOKIE: AtomicU64 = AtomicU64::new(1);
 impl NgClient {
     /// A client of the server at this address.
     pub fn connect(server: SocketAddr) -> anyhow::Result<Self> {
+        Self::with_patience(server, Duration::from_secs(5))
+    }
+
+    /// A client that awaits each answer for this long.
+    pub fn with_patience(server: SocketAddr, patience: Duration) -> anyhow::Result<Self> {
         let socket = UdpSocket::bind(if server.is_ipv4() { "127.0.0.1:0" } else { "[::1]:0" })?;
         socket.connect(server)?;
-        socket.set_read_timeout(Some(Duration::from_secs(5)))?;
+        socket.set_read_timeout(Some(patience))?;
         Ok(Self { socket })
     }
 

@@ -23,21 +23,35 @@ impl Tone {
     /// The next 20 ms.
     pub fn next_packet(&mut self) -> [u8; PACKET_SAMPLES] {
         std::array::from_fn(|_| {
-            let phase = TAU * self.frequency * self.position as f64 / f64::from(SAMPLE_RATE);
             self.position += 1;
-            encode_ulaw((phase.sin() * 12_000.0) as i16)
+            encode_ulaw(sample(self.frequency, self.position - 1))
         })
     }
 }
 
-/// Share of a signal's power that lies at `frequency` (Goertzel): near 1 for a pure tone, near 0 where it is absent.
+/// So many samples of a tone of this frequency in Hz.
+pub fn sine(frequency: f64, samples: usize) -> Vec<i16> {
+    (0..samples as u64).map(|position| sample(frequency, position)).collect()
+}
+
+fn sample(frequency: f64, position: u64) -> i16 {
+    let phase = TAU * frequency * position as f64 / f64::from(SAMPLE_RATE);
+    (phase.sin() * 12_000.0) as i16
+}
+
+/// Share of a signal's power that lies at `frequency`: near 1 for a pure tone, near 0 where it is absent.
 pub fn share_of(ulaw: &[u8], frequency: f64) -> f64 {
-    let samples: Vec<f64> = ulaw.iter().map(|&byte| f64::from(decode_ulaw(byte))).collect();
+    share_of_samples(ulaw.iter().map(|&byte| decode_ulaw(byte)), frequency, SAMPLE_RATE)
+}
+
+/// [`share_of`] for linear samples, `rate` of them a second (Goertzel).
+pub fn share_of_samples(samples: impl IntoIterator<Item = i16>, frequency: f64, rate: u32) -> f64 {
+    let samples: Vec<f64> = samples.into_iter().map(f64::from).collect();
     let total: f64 = samples.iter().map(|sample| sample * sample).sum();
     if total == 0.0 {
         return 0.0;
     }
-    let coefficient = 2.0 * (TAU * frequency / f64::from(SAMPLE_RATE)).cos();
+    let coefficient = 2.0 * (TAU * frequency / f64::from(rate)).cos();
     let (mut previous, mut before) = (0.0, 0.0);
     for sample in &samples {
         let current = sample + coefficient * previous - before;

@@ -22,6 +22,9 @@ const TEST: &[Package] = &[
     Package { name: "chromium", evidence: &["/usr/bin/chromium"] },
     Package { name: "nodejs", evidence: &["/usr/bin/node", "/usr/local/bin/node"] },
     Package { name: "npm", evidence: &["/usr/bin/npm", "/usr/local/bin/npm"] },
+    Package { name: "kamailio", evidence: &["/usr/sbin/kamailio"] },
+    Package { name: "linphone-cli", evidence: &["/usr/bin/linphonec"] },
+    Package { name: "rtpengine-daemon", evidence: &["/usr/bin/rtpengine"] },
     Package { name: "iproute2", evidence: &["/usr/sbin/ip", "/sbin/ip"] },
 ];
 

@@ -1,0 +1,201 @@
+//! A real softphone without a display: Debian's linphonec, with files in place of a sound card.
+
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+
+use crate::tone::{SAMPLE_RATE, share_of_samples, sine};
+
+/// Samples a second of what it records: of Opus, which two of them choose.
+const RECORDED_RATE: u32 = 48_000;
+
+/// Bytes before the samples of a WAVE file.
+const HEADER: usize = 44;
+
+/// How linphone secures its media; the call fails rather than go without.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum MediaEncryption {
+    /// `a=crypto` lines.
+    Sdes,
+    /// DTLS-SRTP; its certificate is RSA.
+    Dtls,
+    /// Plain RTP.
+    None,
+}
+
+/// A running linphonec with a folder of its own; both end with this value.
+pub struct Linphone {
+    process: Child,
+    commands: ChildStdin,
+    printed: Arc<Printed>,
+    /// Length of what was printed before the last command.
+    commanded_at: usize,
+    folder: PathBuf,
+    /// Where it takes SIP.
+    pub sip_port: u16,
+}
+
+#[derive(Default)]
+struct Printed {
+    text: Mutex<String>,
+    grown: Condvar,
+}
+
+impl Linphone {
+    /// Starts one named `user` and waits until it can call and be called; `answers`: it takes calls by itself. SIP is on
+    /// `sip_port` and RTP on its double, so it needs a namespace of its own.
+    pub fn start(
+        user: &str,
+        address: &str,
+        sip_port: u16,
+        encryption: MediaEncryption,
+        answers: bool,
+    ) -> anyhow::Result<Self> {
+        let folder = crate::own_temporary_path("linphone");
+        std::fs::create_dir_all(folder.join(".local/share/linphone"))?;
+        let configuration = folder.join("linphonerc");
+        std::fs::write(&configuration, configuration_text(user, address, sip_port, encryption))?;
+        let mut process = Command::new("linphonec")
+            .args(["-d", "5"])
+            .args(if answers { &["-a"][..] } else { &[] })
+            .arg("-c")
+            .arg(&configuration)
+            .env("HOME", &folder)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .context("linphonec (Debian package linphone-cli)")?;
+        let commands = process.stdin.take().context("piped")?;
+        let stdout = process.stdout.take().context("piped")?;
+        let printed = Arc::new(Printed::default());
+        std::thread::spawn({
+            let printed = printed.clone();
+            move || {
+                let mut lines = BufReader::new(stdout);
+                let mut line = Vec::new();
+                while matches!(lines.read_until(b'\n', &mut line), Ok(length) if length > 0) {
+                    printed.text.lock().expect("no panic while held").push_str(&String::from_utf8_lossy(&line));
+                    printed.grown.notify_all();
+                    line.clear();
+                }
+            }
+        });
+        let mut this = Self { process, commands, printed, commanded_at: 0, folder, sip_port };
+        this.command("soundcard use files")?;
+        // Its log names the listening point some time after it takes commands; a call before that fails.
+        this.wait_for("Creating listening point", Duration::from_secs(20))?;
+        Ok(this)
+    }
+
+    /// Types a command.
+    pub fn command(&mut self, command: &str) -> anyhow::Result<()> {
+        self.commanded_at = self.printed.text.lock().expect("no panic while held").len();
+        writeln!(self.commands, "{command}")?;
+        Ok(self.commands.flush()?)
+    }
+
+    /// Waits until it has printed this since the last command.
+    pub fn wait_for(&self, text: &str, patience: Duration) -> anyhow::Result<()> {
+        let deadline = Instant::now() + patience;
+        let mut printed = self.printed.text.lock().expect("no panic while held");
+        while !printed[self.commanded_at..].contains(text) {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                bail!("linphone did not say {text:?} but:\n{}", &printed[self.commanded_at..]);
+            }
+            printed = self.printed.grown.wait_timeout(printed, left).expect("no panic while held").0;
+        }
+        Ok(())
+    }
+
+    /// Speaks a tone of this frequency, for at most a minute.
+    pub fn play(&mut self, frequency: f64) -> anyhow::Result<()> {
+        let path = self.folder.join("tone.wav");
+        std::fs::write(&path, wav(&sine(frequency, 60 * SAMPLE_RATE as usize)))?;
+        self.command(&format!("play {}", path.display()))
+    }
+
+    /// Writes what it hears into a file, from here on.
+    pub fn record(&mut self) -> anyhow::Result<()> {
+        let path = self.recording();
+        let _ = std::fs::remove_file(&path);
+        self.command(&format!("record {}", path.display()))
+    }
+
+    /// Share of the power of the last second that it has heard which lies at `frequency`; `None`: it has heard less.
+    pub fn share_of(&self, frequency: f64) -> Option<f64> {
+        let bytes = std::fs::read(self.recording()).ok()?;
+        // One channel of 16 bits. The header is written when the recording ends, so that it cannot tell the rate.
+        let last_second = bytes.len().checked_sub(2 * RECORDED_RATE as usize).filter(|&start| start >= HEADER)?;
+        let samples = bytes[last_second..].chunks_exact(2).map(|pair| i16::from_le_bytes([pair[0], pair[1]]));
+        Some(share_of_samples(samples, frequency, RECORDED_RATE))
+    }
+
+    /// Waits until the last second of what it hears is this tone and nothing else.
+    pub fn wait_for_tone(&mut self, frequency: f64, patience: Duration) -> anyhow::Result<()> {
+        self.record()?;
+        let deadline = Instant::now() + patience;
+        loop {
+            match self.share_of(frequency) {
+                Some(share) if share > 0.8 => return Ok(()),
+                share if Instant::now() > deadline => {
+                    bail!("share of {frequency} Hz in what linphone hears: {share:?}")
+                }
+                _ => std::thread::sleep(Duration::from_millis(50)),
+            }
+        }
+    }
+
+    fn recording(&self) -> PathBuf {
+        Path::join(&self.folder, "heard.wav")
+    }
+}
+
+impl Drop for Linphone {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+        let _ = std::fs::remove_dir_all(&self.folder);
+    }
+}
+
+fn configuration_text(user: &str, address: &str, sip_port: u16, encryption: MediaEncryption) -> String {
+    let encryption = match encryption {
+        MediaEncryption::Sdes => "srtp",
+        MediaEncryption::Dtls => "dtls",
+        MediaEncryption::None => "none",
+    };
+    // Two ports each.
+    let rtp_port = 2 * sip_port;
+    format!(
+        "[sip]\nsip_port={sip_port}\nsip_tcp_port=0\nsip_tls_port=0\ndefault_proxy=-1\n\
+         media_encryption={encryption}\nmedia_encryption_mandatory=1\nguess_hostname=0\n\
+         register_only_when_network_is_up=0\ncontact=\"{user}\" <sip:{user}@{address}>\n\
+         [rtp]\naudio_rtp_port={rtp_port}\n[video]\nenabled=0\ncapture=0\ndisplay=0\n[sound]\nechocancellation=0\n"
+    )
+}
+
+/// RIFF WAVE: one channel of 16 bits.
+fn wav(samples: &[i16]) -> Vec<u8> {
+    let data = samples.len() as u32 * 2;
+    let mut bytes = Vec::with_capacity(44 + data as usize);
+    bytes.extend_from_slice(b"RIFF");
+    bytes.extend_from_slice(&(36 + data).to_le_bytes());
+    bytes.extend_from_slice(b"WAVEfmt ");
+    bytes.extend_from_slice(&16u32.to_le_bytes());
+    bytes.extend_from_slice(&1u16.to_le_bytes());
+    bytes.extend_from_slice(&1u16.to_le_bytes());
+    bytes.extend_from_slice(&SAMPLE_RATE.to_le_bytes());
+    bytes.extend_from_slice(&(SAMPLE_RATE * 2).to_le_bytes());
+    bytes.extend_from_slice(&2u16.to_le_bytes());
+    bytes.extend_from_slice(&16u16.to_le_bytes());
+    bytes.extend_from_slice(b"data");
+    bytes.extend_from_slice(&data.to_le_bytes());
+    samples.iter().for_each(|sample| bytes.extend_from_slice(&sample.to_le_bytes()));
+    bytes
+}
