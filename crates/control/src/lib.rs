@@ -28,8 +28,8 @@ pub use event::{BindFailure, Event, SecuredBy, TransportEvent, TransportFailure}
 pub use fingerprint::{Fingerprint, FingerprintError, HashAlgorithm};
 pub use ice::Credentials;
 pub use plan::{
-    Component, DtlsPlan, DtlsRole, FlowId, FlowPlan, IcePlan, Keying, Latching, Plan, RtcpPolicy, SdesKeys, Selector,
-    TransportPlan,
+    BranchId, BranchPlan, Component, DtlsPlan, DtlsRole, FlowId, FlowPlan, IcePlan, Keying, Latching, MAX_BRANCHES,
+    Plan, RtcpPolicy, SdesKeys, Selector, TransportPlan,
 };
 pub use quality::{LossRuns, Quality, QualitySample};
 pub use srtp::{MasterKey, Policy, Profile, RocPolicy};

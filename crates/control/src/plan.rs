@@ -42,8 +42,38 @@ pub struct TransportPlan {
     pub latch_generation: u32,
     /// How it is keyed.
     pub keying: Keying,
+    /// Which answer to our offer `remote`, `ice`, `latching` and `keying` are of.
+    pub branch: BranchId,
+    /// The other answers to the same offer, when somebody downstream has forked it; at most [`MAX_BRANCHES`] less one.
+    /// What comes from them is authenticated and counted, and goes no further; nothing is sent to them but ICE and DTLS.
+    /// Keys that the branches share for sending share one context, so that no index is used twice under one key.
+    pub others: Vec<BranchPlan>,
     /// DSCP and ECN byte of what is sent. `None`: as the system sets it.
     pub traffic_class: Option<u8>,
+}
+
+/// Answers to one offer that a transport can tell apart: what a forged packet costs grows with their number.
+pub const MAX_BRANCHES: usize = 8;
+
+/// Names one of several answers to one offer, inside its transport: an early dialog (RFC 3261 §12.1).
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+pub struct BranchId(pub u16);
+
+/// Another answer to the offer of a transport. The fields are those of [`TransportPlan`].
+#[derive(Clone, PartialEq)]
+pub struct BranchPlan {
+    /// Its name.
+    pub id: BranchId,
+    /// Where this peer's SDP says that media goes.
+    pub remote: Option<SocketAddr>,
+    /// ICE with this peer. `local` is the same for all.
+    pub ice: Option<IcePlan>,
+    /// How this peer may be learnt.
+    pub latching: Latching,
+    /// As in [`TransportPlan`].
+    pub latch_generation: u32,
+    /// How this branch is keyed.
+    pub keying: Keying,
 }
 
 /// What a transport carries.
@@ -100,6 +130,9 @@ pub enum Keying {
     Sdes(Box<SdesKeys>),
     /// Keys from a DTLS handshake on the media path (RFC 5764).
     Dtls(Box<DtlsPlan>),
+    /// The parties key each other and we hold no keys (RFC 7879 §3.1): RTP, RTCP, DTLS and ZRTP are relayed as they are,
+    /// and only between transports that are both keyed so.
+    PassThrough,
 }
 
 /// Both directions of an SDES-keyed transport.

@@ -162,6 +162,8 @@ pub enum KeyingState {
     Secured(SecuredBy),
     /// Given up.
     Failed(TransportFailure),
+    /// The parties key each other; we hold no keys.
+    PassThrough,
 }
 
 /// Where a handshake stands.

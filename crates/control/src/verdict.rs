@@ -4,7 +4,7 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
 pub enum Verdict {
-    /// RTP or RTCP that left on another transport.
+    /// RTP or RTCP that left on another transport; where keys pass through, DTLS and ZRTP as well.
     Forwarded,
     /// A datagram of a protocol other than RTP that left on another transport as it came.
     Relayed,
@@ -48,6 +48,8 @@ pub enum Verdict {
     KeyExhausted,
     /// No flow claims it.
     NoFlow,
+    /// Authentic, but of an answer to our offer that another one has taken the place of.
+    OtherBranch,
     /// Held or blocked.
     Held,
     /// RTCP that the egress leg does not want.
@@ -68,7 +70,7 @@ pub enum Verdict {
 
 impl Verdict {
     /// One of each.
-    pub const ALL: [Self; 30] = [
+    pub const ALL: [Self; 31] = [
         Self::Forwarded,
         Self::Relayed,
         Self::Stun,
@@ -91,6 +93,7 @@ impl Verdict {
         Self::TooManyStreams,
         Self::KeyExhausted,
         Self::NoFlow,
+        Self::OtherBranch,
         Self::Held,
         Self::Filtered,
         Self::EgressNotReady,
@@ -131,6 +134,7 @@ impl Verdict {
             Self::TooManyStreams => "too_many_streams",
             Self::KeyExhausted => "key_exhausted",
             Self::NoFlow => "no_flow",
+            Self::OtherBranch => "other_branch",
             Self::Held => "held",
             Self::Filtered => "filtered",
             Self::EgressNotReady => "egress_not_ready",

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use control::{
-    BindFailure, CallKey, CallStatistics, Command, Component, DtlsPlan, DtlsRole, Event, FlowId, FlowPlan,
+    BindFailure, BranchId, CallKey, CallStatistics, Command, Component, DtlsPlan, DtlsRole, Event, FlowId, FlowPlan,
     HashAlgorithm, Keying, Latching, LegId, OpenPort, Plan, Profile, RequestId, RtcpPolicy, SecuredBy, Selector,
     TransportEvent, TransportId, TransportPlan, Verdict, WorkerId,
 };
@@ -101,6 +101,8 @@ fn transport(number: u16, remote: SocketAddr, keying: Keying) -> TransportPlan {
         latching: Latching::Authenticated,
         latch_generation: 0,
         keying,
+        branch: BranchId::default(),
+        others: Vec::new(),
         traffic_class: Some(0xb8),
     }
 }

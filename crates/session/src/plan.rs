@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use control::{
-    Component, DtlsPlan, DtlsRole, FlowPlan, IcePlan, Keying, LegId, Plan, Profile, RtcpPolicy, Selector, TransportId,
-    TransportPlan,
+    BranchId, Component, DtlsPlan, DtlsRole, FlowPlan, IcePlan, Keying, LegId, Plan, Profile, RtcpPolicy, Selector,
+    TransportId, TransportPlan,
 };
 
 use crate::carried::Carried;
@@ -94,6 +94,8 @@ impl Context<'_> {
             latching: leg.latching,
             latch_generation: leg.latch_generation,
             keying,
+            branch: BranchId::default(),
+            others: Vec::new(),
             traffic_class: self.traffic_class,
         }
     }

@@ -91,6 +91,7 @@ impl Shard {
         match wanted {
             Keying::Plain => self.open_plain(slot),
             Keying::Pending => self.withdraw_keys(slot, Ingress::Closed, KeyingState::Pending),
+            Keying::PassThrough => self.withdraw_keys(slot, Ingress::Closed, KeyingState::PassThrough),
             Keying::Sdes(keys) => {
                 let before = match before {
                     Some(Keying::Sdes(before)) => Some(&**before),
@@ -173,7 +174,7 @@ impl Shard {
         match plan.keying {
             Keying::Dtls(_) => {}
             Keying::Pending => return Verdict::NotKeyed,
-            Keying::Plain | Keying::Sdes(_) => return Verdict::UnexpectedDtls,
+            Keying::Plain | Keying::Sdes(_) | Keying::PassThrough => return Verdict::UnexpectedDtls,
         }
         let Some(association) = &mut transport.association else { return Verdict::NotKeyed };
         let Some(standing) = transport.path.standing(plan, source) else { return Verdict::RejectedDtls };

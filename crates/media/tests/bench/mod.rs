@@ -186,6 +186,8 @@ pub fn transport(id: u16, remote: Option<SocketAddr>, keying: Keying) -> Transpo
         latching: Latching::Authenticated,
         latch_generation: 0,
         keying,
+        branch: BranchId::default(),
+        others: Vec::new(),
         traffic_class: None,
     }
 }
