@@ -136,6 +136,20 @@ impl LiteAgent {
         agent
     }
 
+    /// An agent for one more answer to the same offer: ours are the same credentials, so that checks of its author may have
+    /// come before the answer. They count; what the first peer's checks have brought about does not.
+    #[must_use]
+    pub fn fork(&self, now: Instant, config: LiteConfig) -> Self {
+        let mut fork = Self::new(LiteConfig { remote: None, ..config.clone() });
+        if config.local == self.current.local {
+            fork.current = self.current.fork(now, config.remote);
+        } else {
+            fork.current.set_remote(now, config.remote);
+        }
+        fork.announce();
+        fork
+    }
+
     /// Deals with a datagram that RFC 7983 calls STUN. The answer, if any, is written to `response`, which should have
     /// room for [`LiteAgent::MAX_RESPONSE`] bytes; in less room an answer that does not fit is left out.
     pub fn handle_datagram(

@@ -13,6 +13,12 @@ use datagram::{BATCH_CAPACITY, Datagram, PortId, SendRight};
 use rtp::Class;
 use srtp::{ContextId, Contexts, Job, KeyError, Kind, Outbound, Rejection};
 
+use crate::streams::StreamsOut;
+
+/// Contexts set aside: more than our offer has keys and there are branches with keys of their own. The one that was used
+/// longest ago goes first: a handshake's former key, or one from before an offer with new keys.
+const MAX_SHELVED: usize = 24;
+
 /// The sending contexts of a shard.
 #[derive(Default)]
 pub(crate) struct Outbounds {
@@ -26,6 +32,18 @@ pub(crate) struct Egress {
     /// The last context and its key. It stays when the leg stops being keyed: should the same key come back, its indices
     /// must not begin anew.
     context: Option<(ContextId, MasterKey)>,
+    /// Contexts of keys that other branches of the same offer send under, the one used last at the end.
+    shelf: Vec<Shelved>,
+    /// The offer has several answers: no context is thrown away, since another branch may send under its key.
+    forked: bool,
+}
+
+/// A context whose branch is not the one that media goes to. Should its key come back, with this branch or another one
+/// that chose the same suite of our offer, its indices must not begin anew.
+struct Shelved {
+    context: ContextId,
+    key: MasterKey,
+    streams: StreamsOut,
 }
 
 #[derive(Clone, Copy)]
@@ -34,6 +52,8 @@ enum Protection {
     Plain,
     /// No RTP leaves; datagrams of another protocol do, as they are.
     Datagrams,
+    /// What leaves is the parties' own ciphertext.
+    Sealed,
     /// Media may leave only encrypted, and there is no key.
     Unkeyed,
     /// Media leaves encrypted.
@@ -43,12 +63,12 @@ enum Protection {
 impl Egress {
     /// No media leaves until a plan has said how.
     pub(crate) fn new(right: SendRight) -> Self {
-        Self { right, protection: Protection::Unkeyed, context: None }
+        Self { right, protection: Protection::Unkeyed, context: None, shelf: Vec::new(), forked: false }
     }
 
     /// True when media can leave.
     pub(crate) fn is_ready(&self) -> bool {
-        matches!(self.protection, Protection::Plain | Protection::Keyed(_))
+        matches!(self.protection, Protection::Plain | Protection::Sealed | Protection::Keyed(_))
     }
 
     /// True when media leaves encrypted.
@@ -66,53 +86,105 @@ impl Egress {
         self.protection = Protection::Datagrams;
     }
 
+    /// The parties key each other: nothing leaves that was not sealed by one of them.
+    pub(crate) fn set_sealed(&mut self) {
+        self.protection = Protection::Sealed;
+    }
+
     /// The leg is secure and has no key (any more).
     pub(crate) fn set_unkeyed(&mut self) {
         self.protection = Protection::Unkeyed;
     }
 
-    /// A key for a new context: nothing of a former one goes on, unless it had this very key. Returns whether
-    /// rollover counters begin at 0.
+    /// A key for a new context: nothing of a former one goes on, unless it had this very key. Where a context is made,
+    /// the rollover counters of `streams` begin at 0.
     pub(crate) fn set_key(
         &mut self,
         outbounds: &mut Outbounds,
         policy: Policy,
         key: &MasterKey,
-    ) -> Result<bool, KeyError> {
+        streams: &mut StreamsOut,
+    ) -> Result<(), KeyError> {
         if let Some((id, former)) = &self.context
             && same_secret(former, key)
             && let Some(outbound) = outbounds.contexts.get_mut(*id)
         {
             outbound.rekey(policy, key)?;
             self.protection = Protection::Keyed(*id);
-            return Ok(false);
+            return Ok(());
         }
-        let context = outbounds.contexts.insert(Outbound::new(policy, key)?);
+        if self.forked {
+            self.shelve(outbounds, streams.clone());
+        }
+        let shelved = self.shelf.iter().position(|shelved| same_secret(&shelved.key, key));
+        let context = match shelved.map(|place| self.shelf.remove(place)) {
+            Some(Shelved { context, streams: own, .. }) => {
+                if let Some(outbound) = outbounds.contexts.get_mut(context) {
+                    outbound.rekey(policy, key)?;
+                }
+                *streams = own;
+                context
+            }
+            None => {
+                let context = outbounds.contexts.insert(Outbound::new(policy, key)?);
+                streams.restart();
+                context
+            }
+        };
         if let Some((former, _)) = self.context.replace((context, key.clone())) {
             outbounds.contexts.remove(former);
         }
         self.protection = Protection::Keyed(context);
-        Ok(true)
+        Ok(())
     }
 
-    /// Another key in the same context, as [`Outbound::rekey`] does it; a first one where there is none. Returns whether
-    /// rollover counters begin at 0.
+    /// Another key in the same context, as [`Outbound::rekey`] does it; a first one where there is none. Where the offer
+    /// has several answers the former key keeps its context.
     pub(crate) fn rekey(
         &mut self,
         outbounds: &mut Outbounds,
         policy: Policy,
         key: &MasterKey,
-    ) -> Result<bool, KeyError> {
+        streams: &mut StreamsOut,
+    ) -> Result<(), KeyError> {
         if let Protection::Keyed(id) = self.protection
+            && !self.forked
             && let Some(outbound) = outbounds.contexts.get_mut(id)
         {
             let begins = policy.roc_on_rekey == RocPolicy::Reset
                 && self.context.as_ref().is_none_or(|(_, former)| !same_secret(former, key));
             outbound.rekey(policy, key)?;
             self.context = Some((id, key.clone()));
-            return Ok(begins);
+            if begins {
+                streams.restart();
+            }
+            return Ok(());
         }
-        self.set_key(outbounds, policy, key)
+        self.set_key(outbounds, policy, key, streams)
+    }
+
+    /// Says whether the offer has several answers. With one only, no key of another one can come back.
+    pub(crate) fn set_forked(&mut self, outbounds: &mut Outbounds, forked: bool) {
+        self.forked = forked;
+        if !forked {
+            for shelved in std::mem::take(&mut self.shelf) {
+                outbounds.contexts.remove(shelved.context);
+            }
+        }
+    }
+
+    /// Media goes to another branch: the context stays aside with its streams, and there is no key until one is set.
+    pub(crate) fn leave_branch(&mut self, outbounds: &mut Outbounds, streams: &mut StreamsOut) {
+        self.shelve(outbounds, std::mem::take(streams));
+        self.protection = Protection::Unkeyed;
+    }
+
+    fn shelve(&mut self, outbounds: &mut Outbounds, streams: StreamsOut) {
+        let Some((context, key)) = self.context.take() else { return };
+        if self.shelf.len() >= MAX_SHELVED {
+            outbounds.contexts.remove(self.shelf.remove(0).context);
+        }
+        self.shelf.push(Shelved { context, key, streams });
     }
 
     /// True once, when the key has protected 90 % of what it may.
@@ -122,7 +194,8 @@ impl Egress {
     }
 
     /// Gives the port back.
-    pub(crate) fn close(self, outbounds: &mut Outbounds) -> PortId {
+    pub(crate) fn close(mut self, outbounds: &mut Outbounds) -> PortId {
+        self.set_forked(outbounds, false);
         if let Some((context, _)) = self.context {
             outbounds.contexts.remove(context);
         }
@@ -157,11 +230,20 @@ impl Egress {
     }
 }
 
-/// One media packet on its way out, in the clear.
+/// What is on its way out.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Content {
+    /// RTP or RTCP in the clear.
+    Clear(Kind),
+    /// What a party has sealed for the other one: we hold no keys of it. `None`: DTLS or ZRTP.
+    Sealed(Option<Kind>),
+}
+
+/// One packet on its way out.
 pub(crate) struct Departure<'a> {
     pub(crate) egress: &'a Egress,
     pub(crate) remote: SocketAddr,
-    pub(crate) kind: Kind,
+    pub(crate) content: Content,
     /// Egress index of RTP; its lower 16 bits are the header's sequence number.
     pub(crate) index: u64,
     pub(crate) datagram: &'a mut Datagram,
@@ -169,19 +251,20 @@ pub(crate) struct Departure<'a> {
     pub(crate) verdict: &'a mut Verdict,
 }
 
-/// Encrypts what leaves on secure legs, all in one go, and marks everything that may leave. At most a batch at a time;
-/// what is beyond that is not sent.
+/// Encrypts what leaves on secure legs, all in one go, and marks everything that may leave: what is in the clear leaves on
+/// plain and keyed legs, what the parties have sealed on legs that they key themselves, and neither on the other. At
+/// most a batch at a time; what is beyond that is not sent.
 pub(crate) fn depart(outbounds: &mut Outbounds, departures: &mut [Departure<'_>]) {
     let mut jobs: ArrayVec<Job<'_>, BATCH_CAPACITY> = ArrayVec::new();
     for departure in departures.iter_mut() {
         *departure.verdict = Verdict::EgressNotReady;
-        if let Protection::Keyed(context) = departure.egress.protection
+        if let (Protection::Keyed(context), Content::Clear(kind)) = (departure.egress.protection, departure.content)
             && !jobs.is_full()
         {
             let len = departure.datagram.len();
             jobs.push(Job {
                 context,
-                kind: departure.kind,
+                kind,
                 buffer: departure.datagram.slot_mut(),
                 len,
                 index: departure.index,
@@ -195,13 +278,17 @@ pub(crate) fn depart(outbounds: &mut Outbounds, departures: &mut [Departure<'_>]
     drop(jobs);
     let mut outcomes = outcomes.into_iter();
     for departure in departures.iter_mut() {
-        let outcome = match departure.egress.protection {
-            Protection::Unkeyed | Protection::Datagrams => continue,
-            Protection::Plain => Ok(departure.datagram.len()),
-            Protection::Keyed(_) => match outcomes.next() {
+        let outcome = match (departure.egress.protection, departure.content) {
+            (Protection::Plain, Content::Clear(_)) | (Protection::Sealed, Content::Sealed(_)) => {
+                Ok(departure.datagram.len())
+            }
+            (Protection::Keyed(_), Content::Clear(_)) => match outcomes.next() {
                 Some(outcome) => outcome,
                 None => continue,
             },
+            (Protection::Unkeyed | Protection::Datagrams, _)
+            | (Protection::Plain | Protection::Keyed(_), Content::Sealed(_))
+            | (Protection::Sealed, Content::Clear(_)) => continue,
         };
         *departure.verdict = match outcome {
             Ok(len) => {

@@ -24,6 +24,7 @@
 //! The right to send from a port is private to one module, beside the SRTP context. What leaves a secure leg is what
 //! that module has encrypted, a STUN message or a DTLS record; there is no other way.
 
+mod branch;
 mod egress;
 pub mod handshake;
 mod latch;

@@ -26,6 +26,14 @@ impl Path {
         }
     }
 
+    /// The path to the author of one more answer to the offer that this path was made for.
+    pub(crate) fn fork(&self, now: Instant, plan: &TransportPlan) -> Self {
+        match (self, &plan.ice) {
+            (Self::Ice(agent), Some(ice)) => Self::Ice(Box::new(agent.fork(now, config(ice, plan.remote)))),
+            _ => Self::new(plan),
+        }
+    }
+
     /// Follows a changed plan.
     pub(crate) fn update(&mut self, now: Instant, before: &TransportPlan, plan: &TransportPlan) {
         match (self, &before.ice, &plan.ice) {

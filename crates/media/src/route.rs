@@ -73,6 +73,11 @@ impl Route {
     }
 }
 
+/// A route, and those that get copies of what it gets.
+pub(crate) fn chain(routes: &[Route], first: Option<usize>) -> impl Iterator<Item = &Route> {
+    std::iter::successors(first.and_then(|first| routes.get(first)), |route| routes.get(route.also?))
+}
+
 /// The first route that claims a packet (RFC 9143 §9.2): by MID, by what was learnt of its SSRC, by signalled SSRC, by
 /// payload type, or the one that takes what is left. The packet must be authenticated: `bound` learns from it.
 pub(crate) fn select(routes: &[Route], packet: &RtpPacket<'_>, bound: &mut Option<usize>) -> Option<usize> {

@@ -1,10 +1,12 @@
 //! One worker's calls: the public face, and what happens between batches.
 
 mod apply;
+mod branches;
 mod datagrams;
 mod forward;
 mod keys;
 mod receive;
+mod sealed;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
@@ -16,7 +18,7 @@ use control::{
 use datagram::{Batch, PortId, SendRight};
 use ice::IceEvent;
 use slab::Slab;
-use srtp::{Contexts, Inbound};
+use srtp::{ContextId, Contexts, Inbound};
 
 use crate::egress::Outbounds;
 use crate::handshake::{Handle, Input};
@@ -270,23 +272,49 @@ impl Shard {
     }
 
     fn close(&mut self, slot: usize) {
-        let Some(transport) = self.transports.try_remove(slot) else { return };
-        if let Ingress::Keyed { context, .. } = transport.ingress {
-            self.inbounds.remove(context);
-        }
-        if let Some((context, _)) = transport.parked {
-            self.inbounds.remove(context);
-        }
-        if let Some(association) = &transport.association {
-            self.handshake.push_back(Input::Stop { handle: association.handle });
+        let Some(mut transport) = self.transports.try_remove(slot) else { return };
+        let branches = std::mem::take(&mut transport.branches);
+        let front = (transport.ingress, transport.parked.as_ref(), transport.association.as_ref());
+        let others = branches.iter().map(|it| (it.ingress, it.parked.as_ref(), it.association.as_ref()));
+        for (ingress, parked, association) in std::iter::once(front).chain(others) {
+            self.release_branch(ingress, parked.map(|(context, _)| *context), association.map(|it| it.handle));
         }
         let port = transport.egress.close(&mut self.outbounds);
         self.ports.remove(transport.port);
         self.closes.push_back(port);
     }
 
+    /// Gives back what a branch holds.
+    fn release_branch(&mut self, ingress: Ingress, parked: Option<ContextId>, association: Option<Handle>) {
+        if let Ingress::Keyed { context, .. } = ingress {
+            self.inbounds.remove(context);
+        }
+        if let Some(context) = parked {
+            self.inbounds.remove(context);
+        }
+        if let Some(handle) = association {
+            self.handshake.push_back(Input::Stop { handle });
+        }
+    }
+
+    /// Lets the branch at `place` stand in front while `act` is done.
+    fn with_branch<T>(&mut self, slot: usize, place: usize, act: impl FnOnce(&mut Self) -> T) -> T {
+        self.exchange(slot, place, false);
+        let done = act(self);
+        self.exchange(slot, place, true);
+        done
+    }
+
+    fn exchange(&mut self, slot: usize, place: usize, in_front: bool) {
+        if let Some(transport) = self.transports.get_mut(slot) {
+            transport.exchange(place);
+            transport.in_front = in_front;
+        }
+    }
+
+    /// Tells the session, unless the branch in front stands there for a moment only.
     fn say(&mut self, slot: usize, event: TransportEvent) {
-        if let Some(transport) = self.transports.get(slot) {
+        if let Some(transport) = self.transports.get(slot).filter(|transport| transport.in_front) {
             self.events.push_back(Event::Transport { call: transport.call, transport: transport.id, event });
         }
     }
@@ -311,6 +339,14 @@ impl Shard {
     }
 
     fn tick_transport(&mut self, now: Instant, slot: usize) {
+        self.tick_branch(now, slot);
+        let branches = self.transports.get(slot).map_or(0, |transport| transport.branches.len());
+        for place in 0..branches {
+            self.with_branch(slot, place, |shard| shard.tick_branch(now, slot));
+        }
+    }
+
+    fn tick_branch(&mut self, now: Instant, slot: usize) {
         let Some(transport) = self.transports.get_mut(slot) else { return };
         let expired = transport.early_media.expire(now, self.config.early_media);
         if let Path::Ice(agent) = &mut transport.path {
@@ -322,7 +358,7 @@ impl Shard {
             }
             _ => false,
         };
-        let outbound_spent = transport.egress.take_lifetime_warning(&mut self.outbounds);
+        let outbound_spent = transport.in_front && transport.egress.take_lifetime_warning(&mut self.outbounds);
         for _ in 0..expired {
             self.count(slot, Verdict::NotKeyed);
         }

@@ -269,6 +269,7 @@ fn static_rate(payload_type: u8) -> u32 {
 }
 
 /// A stream that leaves.
+#[derive(Clone)]
 pub(crate) struct StreamOut {
     ssrc: u32,
     pub(crate) rebase: Rebase,
@@ -279,7 +280,7 @@ pub(crate) struct StreamOut {
 }
 
 /// The streams that leave on one transport. None is forgotten while the key lives: its indices must not repeat.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct StreamsOut {
     streams: Vec<StreamOut>,
     recent: usize,

@@ -4,14 +4,15 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use control::{
-    CallKey, CheckCounts, Component, Counters, Diagnosis, DtlsProgress, DtlsState, IceState, Keying, KeyingState,
-    LastRejection, LatchState, LegId, MasterKey, Policy, TransportId, TransportPlan, TransportStatistics, Verdict,
-    VerdictCounts,
+    BranchId, CallKey, CheckCounts, Component, Counters, Diagnosis, DtlsProgress, DtlsState, IceState, Keying,
+    KeyingState, LastRejection, LatchState, LegId, MasterKey, Policy, TransportId, TransportPlan, TransportStatistics,
+    Verdict, VerdictCounts,
 };
 use datagram::{PortId, SendRight};
 use rtp::Class;
 use srtp::ContextId;
 
+use crate::branch::Branch;
 use crate::egress::Egress;
 use crate::handshake::Handle;
 use crate::latch::Latch;
@@ -22,9 +23,9 @@ use crate::route::{Route, RtcpRoute};
 use crate::streams::{StreamsIn, StreamsOut};
 
 /// DTLS that comes before the role is known.
-const EARLY_DTLS: (usize, usize) = (8, 16 * 1024);
+pub(crate) const EARLY_DTLS: (usize, usize) = (8, 16 * 1024);
 /// SRTP that comes before its keys: 200 ms of one audio stream and more.
-const EARLY_MEDIA: (usize, usize) = (32, 32 * 1024);
+pub(crate) const EARLY_MEDIA: (usize, usize) = (32, 32 * 1024);
 
 /// After this long, new keys are nothing new.
 const SETTLED: Duration = Duration::from_secs(5);
@@ -42,6 +43,14 @@ pub(crate) struct Transport {
     /// As last applied. `None`: the port is open, nothing is known.
     pub(crate) plan: Option<TransportPlan>,
     pub(crate) component: Component,
+    /// The branch in front: media goes to it, and everything down to `newest_rtcp` but the way out is its own.
+    pub(crate) branch: BranchId,
+    /// The other answers to the same offer.
+    pub(crate) branches: Vec<Branch>,
+    /// False while another branch stands in front for a moment: nothing of it reaches the way out or the session.
+    pub(crate) in_front: bool,
+    /// Names the streams that come in: a serial number of the branch.
+    pub(crate) source: u64,
     pub(crate) path: Path,
     pub(crate) ice: IceState,
     pub(crate) egress: Egress,
@@ -53,6 +62,8 @@ pub(crate) struct Transport {
     /// Keys have been added that no packet has used yet.
     pub(crate) succession: bool,
     pub(crate) keying: KeyingState,
+    /// What a handshake gave us to send with.
+    pub(crate) handshake_key: Option<(Policy, MasterKey)>,
     pub(crate) association: Option<Association>,
     /// The peer has said by close_notify that it wants no more.
     pub(crate) closed_by_peer: bool,
@@ -99,6 +110,8 @@ pub(crate) enum Ingress {
     Datagrams,
     /// Secure, keys under way: a few packets may wait for them.
     Awaiting,
+    /// Sealed by the party for the other party.
+    Sealed,
     /// Secure.
     Keyed {
         /// The context.
@@ -139,6 +152,10 @@ impl Transport {
             local,
             plan: None,
             component: Component::Muxed,
+            branch: BranchId::default(),
+            branches: Vec::new(),
+            in_front: true,
+            source: serial,
             path: Path::Latch(Box::new(Latch::new(control::Latching::Strict, None, 0))),
             ice: IceState::Off,
             egress: Egress::new(right),
@@ -147,6 +164,7 @@ impl Transport {
             rekeyed: None,
             succession: false,
             keying: KeyingState::Pending,
+            handshake_key: None,
             association: None,
             closed_by_peer: false,
             early_dtls: ShortQueue::new(EARLY_DTLS.0, EARLY_DTLS.1),
@@ -213,6 +231,7 @@ impl Transport {
     }
 
     pub(crate) fn statistics(&self, now: Instant) -> TransportStatistics {
+        let others = self.branches.iter().flat_map(|branch| branch.streams_in.statistics(now));
         TransportStatistics {
             id: self.id,
             leg: self.plan.as_ref().map_or(LegId(0), |plan| plan.leg),
@@ -229,7 +248,7 @@ impl Transport {
             datagrams_out: self.datagrams_out,
             verdicts: self.verdicts.clone(),
             last_packet_age: self.last_packet.map(|last| now.saturating_duration_since(last)),
-            streams_in: self.streams_in.statistics(now),
+            streams_in: self.streams_in.statistics(now).into_iter().chain(others).collect(),
             streams_out: self.streams_out.statistics(),
             diagnosis: self.diagnosis(now),
         }

@@ -67,6 +67,14 @@ impl Generation {
         Self { local, remote, peer, pairs: Vec::with_capacity(MAX_PAIRS), has_selected: false }
     }
 
+    /// The same pairs for another peer, of which those count that this one has checked.
+    pub(super) fn fork(&self, now: Instant, remote: Option<Credentials>) -> Self {
+        let mut fork = Self::new(self.local.clone(), remote);
+        fork.pairs.extend_from_slice(&self.pairs);
+        fork.fall_back(now);
+        fork
+    }
+
     pub(super) fn selected(&self) -> Option<SocketAddr> {
         self.selected_pair().map(|pair| pair.source)
     }

@@ -611,3 +611,18 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_fork_counts_its_own_peers_checks_from_before_and_nobody_elses() {
+    let mut scene = Scene::new();
+    scene.nominate(1, 100);
+    scene.peer = "other";
+    scene.nominate(2, 100);
+    assert_eq!(scene.agent.selected(), Some(address(1)));
+    let mut fork = scene.agent.fork(scene.now, config(Some(remote("other"))));
+    assert_eq!(fork.selected(), Some(address(2)));
+    assert_eq!(fork.poll_event(), Some(IceEvent::Nominated(address(2))));
+    assert!(!fork.is_validated(address(1)) && !scene.agent.is_validated(address(2)));
+    let stranger = scene.agent.fork(scene.now, config(Some(remote("third"))));
+    assert_eq!(stranger.selected(), None);
+}

@@ -41,6 +41,18 @@ impl Shard {
 
     fn apply_transport(&mut self, now: Instant, slot: usize, plan: &TransportPlan) {
         let Some(transport) = self.transports.get_mut(slot) else { return };
+        let is_alone = plan.others.is_empty() && transport.branches.is_empty();
+        if is_alone && (transport.plan.is_none() || transport.branch == plan.branch) {
+            transport.branch = plan.branch;
+            self.apply_branch(now, slot, plan);
+        } else {
+            self.apply_branches(now, slot, plan);
+        }
+    }
+
+    /// Brings the branch in front into the state of its plan.
+    pub(super) fn apply_branch(&mut self, now: Instant, slot: usize, plan: &TransportPlan) {
+        let Some(transport) = self.transports.get_mut(slot) else { return };
         if transport.plan.as_ref() == Some(plan) {
             return;
         }
@@ -48,7 +60,9 @@ impl Shard {
         transport.component = plan.component;
         match &before {
             Some(before) => transport.path.update(now, before, plan),
-            None => transport.path = Path::new(plan),
+            // The path of one more answer to an offer was made with what was known before.
+            None if transport.in_front && transport.branches.is_empty() => transport.path = Path::new(plan),
+            None => {}
         }
         transport.ice = match (&transport.path, transport.ice) {
             (Path::Latch(_), _) => IceState::Off,
@@ -73,10 +87,12 @@ impl Shard {
             let Some(transport) = self.transports.get_mut(slot) else { continue };
             let routes = Route::compile(plan.flows.iter().filter(|flow| flow.ingress_rtp == id), find);
             let former: Vec<FlowId> = transport.routes.iter().map(|route| route.flow).collect();
-            transport.streams_in.rebind(|number| {
+            let rebound = |number: usize| {
                 let flow = former.get(number)?;
                 routes.iter().position(|route| route.flow == *flow)
-            });
+            };
+            transport.streams_in.rebind(rebound);
+            transport.branches.iter_mut().for_each(|branch| branch.streams_in.rebind(rebound));
             transport.routes = routes;
             transport.rtcp_routes = plan
                 .flows

@@ -20,7 +20,9 @@ impl Shard {
         match transport.component {
             Component::Datagrams if plain => {
                 transport.ingress = Ingress::Datagrams;
-                transport.egress.set_datagrams();
+                if transport.in_front {
+                    transport.egress.set_datagrams();
+                }
             }
             // There is no way to secure them here, and in the clear they must not pass.
             Component::Datagrams => self.withdraw_keys(slot, Ingress::Closed, KeyingState::Pending),

@@ -11,7 +11,7 @@ use srtp::Kind;
 
 use super::receive::{Leave, Step, Trust};
 use super::{Copy, Shard};
-use crate::egress::{Departure, depart};
+use crate::egress::{Content, Departure, depart};
 use crate::rebase::Source;
 use crate::route::RtcpRoute;
 use crate::streams::StreamsOut;
@@ -67,13 +67,16 @@ impl Shard {
                 self.say(slot, TransportEvent::Latched { remote: datagram.remote() });
             }
         }
+        if !self.transports.get(slot).is_some_and(|transport| transport.in_front) {
+            return Step::Done(Verdict::OtherBranch);
+        }
         self.route_rtcp(slot, datagram)
     }
 
     /// Every flow that the packet concerns gets it: the last one the packet itself, the others copies.
     fn route_rtcp(&mut self, slot: usize, datagram: &mut Datagram) -> Step {
         let Some(transport) = self.transports.get(slot) else { return Step::Done(Verdict::NoFlow) };
-        let source = Source { transport: transport.serial, epoch: (0, 0) };
+        let source = Source { transport: transport.source, epoch: (0, 0) };
         let (targets, otherwise) = self.rtcp_targets(slot, datagram.bytes());
         if targets.is_empty() {
             return Step::Done(otherwise);
@@ -82,7 +85,7 @@ impl Shard {
         let mut step = Step::Done(Verdict::Filtered);
         let last = targets.len() - 1;
         for (number, (egress, policy)) in targets.into_iter().enumerate() {
-            let leave = Leave { kind: Kind::Rtcp, egress, from: slot, source, index: 0 };
+            let leave = Leave { content: Content::Clear(Kind::Rtcp), egress, from: slot, source, index: 0 };
             if number < last {
                 if let Some(mut copy) = self.copy(leave, datagram.bytes()) {
                     let len = reduce(policy, &mut copy.bytes);
@@ -137,9 +140,10 @@ impl Shard {
         let Some(near) = route.ingress_rtp.or(Some(slot)).and_then(|near| self.transports.get(near)) else {
             return false;
         };
+        // A stream's reports go wherever the stream itself goes, copies included.
         let sends = |ssrc: u32| {
-            let bound = near.streams_in.find(ssrc).and_then(|stream| near.routes.get(stream.bound?));
-            bound.is_some_and(|bound| bound.flow == route.flow)
+            let bound = near.streams_in.find(ssrc).and_then(|stream| stream.bound);
+            crate::route::chain(&near.routes, bound).any(|bound| bound.flow == route.flow)
         };
         let hears = |ssrc: u32| near.streams_out.find(ssrc).is_some_and(|stream| Some(stream.from) == route.egress_rtp);
         compound.packets().any(|packet| {
@@ -196,8 +200,12 @@ impl Shard {
             let longest = self.config.early_media;
             let transport = self.transports.get_mut(slot).filter(|transport| transport.serial == serial);
             let waiting = transport.and_then(|transport| {
-                let keyed = matches!(transport.ingress, Ingress::Keyed { .. });
-                if keyed { transport.early_media.pop().map(|waiting| (transport.port, waiting)) } else { None }
+                let front = (transport.ingress, &mut transport.early_media);
+                let others = transport.branches.iter_mut().map(|branch| (branch.ingress, &mut branch.early_media));
+                let mut keyed = std::iter::once(front)
+                    .chain(others)
+                    .filter(|(ingress, _)| matches!(ingress, Ingress::Keyed { .. }));
+                keyed.find_map(|(_, early)| early.pop()).map(|waiting| (transport.port, waiting))
             });
             let Some((port, waiting)) = waiting else {
                 self.released.pop_front();
@@ -272,7 +280,7 @@ impl Shard {
             *verdict = Verdict::EgressNotReady;
             if let Some((transport, remote)) = transport.and_then(|transport| Some((transport, transport.target()?))) {
                 let egress = &transport.egress;
-                departures.push(Departure { egress, remote, kind: leave.kind, index, datagram, verdict });
+                departures.push(Departure { egress, remote, content: leave.content, index, datagram, verdict });
             }
         }
         depart(&mut self.outbounds, &mut departures);
@@ -288,9 +296,13 @@ impl Shard {
     /// The egress index of a packet; its header gets the sequence number that belongs to it.
     fn egress_index(&mut self, now: Instant, leave: Leave, datagram: &mut Datagram) -> Result<u64, Verdict> {
         let transport = self.transports.get_mut(leave.egress).ok_or(Verdict::EgressNotReady)?;
-        if leave.kind == Kind::Rtcp {
+        if leave.content == Content::Clear(Kind::Rtcp) {
             transport.round_trip.sending(now, datagram.bytes());
             return Ok(0);
+        }
+        if let Content::Sealed(_) = leave.content {
+            // Whoever sealed it has authenticated the header with it.
+            return Ok(leave.index);
         }
         let packet = RtpPacket::parse(datagram.bytes()).ok_or(Verdict::Malformed)?;
         let sequence = packet.sequence_number();
@@ -314,18 +326,19 @@ impl Shard {
     fn count_departed(&mut self, leave: Leave, datagram: &Datagram) {
         let Some(transport) = self.transports.get_mut(leave.egress) else { return };
         let len = datagram.len();
-        match leave.kind {
-            Kind::Rtp => {
+        match leave.content {
+            Content::Clear(Kind::Rtp) | Content::Sealed(Some(Kind::Rtp)) => {
                 transport.rtp_out.count(len);
                 self.counters.rtp_out.count(len);
                 if let Some(packet) = RtpPacket::parse(datagram.bytes()) {
                     transport.streams_out.count(&packet, len);
                 }
             }
-            Kind::Rtcp => {
+            Content::Clear(Kind::Rtcp) | Content::Sealed(Some(Kind::Rtcp)) => {
                 transport.rtcp_out.count(len);
                 self.counters.rtcp_out.count(len);
             }
+            Content::Sealed(None) => {}
         }
     }
 }

@@ -5,11 +5,13 @@ use std::time::Instant;
 
 use control::{
     DtlsPlan, DtlsRole, DtlsState, Keying, KeyingState, MasterKey, Policy, RocPolicy, SdesKeys, SecuredBy,
-    TransportEvent, TransportFailure, Verdict,
+    TransportEvent, TransportFailure, TransportPlan, Verdict,
 };
+use dtls::Standing;
 use srtp::{Inbound, KeyError};
 
 use super::{Flight, Shard};
+use crate::branch::Holder;
 use crate::handshake::{Input, Keyed, Output, Start};
 use crate::path::Path;
 use crate::transport::{Association, Ingress, Transport};
@@ -20,10 +22,9 @@ impl Shard {
         let input = self.handshake.pop_front()?;
         if let Input::Datagram { handle, .. } = &input {
             self.handshake_datagrams = self.handshake_datagrams.saturating_sub(1);
-            if let Some(transport) = self.transports.get_mut(handle.slot() as usize)
-                && transport.association.as_ref().is_some_and(|association| association.handle == *handle)
-            {
-                transport.handshake_waiting = transport.handshake_waiting.saturating_sub(1);
+            let transport = self.transports.get_mut(handle.slot() as usize);
+            if let Some(waiting) = transport.and_then(|transport| transport.waiting_of(*handle)) {
+                *waiting = waiting.saturating_sub(1);
             }
         }
         Some(input)
@@ -33,10 +34,9 @@ impl Shard {
     pub fn return_handshake(&mut self, input: Input) {
         if let Input::Datagram { handle, .. } = &input {
             self.handshake_datagrams += 1;
-            if let Some(transport) = self.transports.get_mut(handle.slot() as usize)
-                && transport.association.as_ref().is_some_and(|association| association.handle == *handle)
-            {
-                transport.handshake_waiting += 1;
+            let transport = self.transports.get_mut(handle.slot() as usize);
+            if let Some(waiting) = transport.and_then(|transport| transport.waiting_of(*handle)) {
+                *waiting += 1;
             }
         }
         self.handshake.push_front(input);
@@ -46,10 +46,17 @@ impl Shard {
     pub fn handle_handshake(&mut self, now: Instant, output: Output) {
         let handle = output.handle();
         let slot = handle.slot() as usize;
-        let Some(transport) = self.transports.get_mut(slot) else { return };
-        if transport.association.as_ref().is_none_or(|association| association.handle != handle) {
-            return;
+        match self.transports.get(slot).and_then(|transport| transport.holder(handle)) {
+            Some(Holder::Front) => self.take_handshake(now, slot, output),
+            Some(Holder::Branch(place)) => {
+                self.with_branch(slot, place, |shard| shard.take_handshake(now, slot, output))
+            }
+            None => {}
         }
+    }
+
+    fn take_handshake(&mut self, now: Instant, slot: usize, output: Output) {
+        let Some(transport) = self.transports.get_mut(slot) else { return };
         match output {
             Output::Transmit { remote, bytes, .. } => {
                 if self.flights.len() < self.config.transmit_queue {
@@ -91,7 +98,7 @@ impl Shard {
         match wanted {
             Keying::Plain => self.open_plain(slot),
             Keying::Pending => self.withdraw_keys(slot, Ingress::Closed, KeyingState::Pending),
-            Keying::PassThrough => self.withdraw_keys(slot, Ingress::Closed, KeyingState::PassThrough),
+            Keying::PassThrough => self.open_sealed(slot),
             Keying::Sdes(keys) => {
                 let before = match before {
                     Some(Keying::Sdes(before)) => Some(&**before),
@@ -162,13 +169,43 @@ impl Shard {
         })));
         transport.update_handshake_state();
         while let Some(waiting) = self.transports.get_mut(slot).and_then(|transport| transport.early_dtls.pop()) {
-            let verdict = self.hand_over(now, slot, waiting.source, &waiting.bytes);
+            let verdict = self.hand_to_front(now, slot, waiting.source, &waiting.bytes);
             self.count(slot, verdict);
         }
     }
 
-    /// Gives a DTLS datagram to its association, or lets it wait for the role.
+    /// Gives a DTLS datagram to an association, or lets it wait for the role. With several answers to the offer it is the
+    /// one whose peer is known to be there; what comes from an address that nobody knows is for the branch in front until
+    /// that has its keys, and then for one that has none.
     pub(super) fn hand_over(&mut self, now: Instant, slot: usize, source: SocketAddr, bytes: &[u8]) -> Verdict {
+        let Some(transport) = self.transports.get(slot) else { return Verdict::UnexpectedDtls };
+        if transport.branches.is_empty() {
+            return self.hand_to_front(now, slot, source, bytes);
+        }
+        let rank = |plan: &Option<TransportPlan>, path: &Path, keyed: bool| match plan {
+            Some(plan) if matches!(plan.keying, Keying::Dtls(_)) => match path.standing(plan, source) {
+                Some(Standing::Validated) => 0,
+                Some(Standing::Signalled) => 1,
+                Some(Standing::Unproven) if path.target() == Some(source) => 2,
+                Some(Standing::Unproven) if !keyed => 3,
+                Some(Standing::Unproven) => 4,
+                None => 5,
+            },
+            _ => 6,
+        };
+        let front = rank(&transport.plan, &transport.path, transport.handshake_key.is_some());
+        let others = transport.branches.iter().enumerate();
+        let best = others
+            .map(|(place, branch)| (rank(&branch.plan, &branch.path, branch.has_handshake_key()), place))
+            .filter(|(rank, _)| *rank < front)
+            .min();
+        match best {
+            Some((_, place)) => self.with_branch(slot, place, |shard| shard.hand_to_front(now, slot, source, bytes)),
+            None => self.hand_to_front(now, slot, source, bytes),
+        }
+    }
+
+    fn hand_to_front(&mut self, now: Instant, slot: usize, source: SocketAddr, bytes: &[u8]) -> Verdict {
         let Some(transport) = self.transports.get_mut(slot) else { return Verdict::UnexpectedDtls };
         let Some(plan) = &transport.plan else { return Verdict::NotKeyed };
         match plan.keying {
@@ -198,8 +235,15 @@ impl Shard {
 
     pub(super) fn open_plain(&mut self, slot: usize) {
         self.withdraw_keys(slot, Ingress::Plain, KeyingState::Plain);
-        if let Some(transport) = self.transports.get_mut(slot) {
+        if let Some(transport) = self.transports.get_mut(slot).filter(|transport| transport.in_front) {
             transport.egress.set_plain();
+        }
+    }
+
+    fn open_sealed(&mut self, slot: usize) {
+        self.withdraw_keys(slot, Ingress::Sealed, KeyingState::PassThrough);
+        if let Some(transport) = self.transports.get_mut(slot).filter(|transport| transport.in_front) {
+            transport.egress.set_sealed();
         }
     }
 
@@ -220,11 +264,14 @@ impl Shard {
         if let Ingress::Keyed { context, .. } = std::mem::replace(&mut transport.ingress, ingress) {
             self.inbounds.remove(context);
         }
-        transport.egress.set_unkeyed();
+        if transport.in_front {
+            transport.egress.set_unkeyed();
+        }
         transport.keying = keying;
+        transport.handshake_key = None;
         transport.closed_by_peer = false;
         transport.newest_rtcp = None;
-        transport.streams_in.begin_anew(!matches!(ingress, Ingress::Plain));
+        transport.streams_in.begin_anew(!matches!(ingress, Ingress::Plain | Ingress::Sealed));
         transport.early_dtls.clear();
         if !matches!(ingress, Ingress::Awaiting) {
             transport.early_media.clear();
@@ -250,11 +297,9 @@ impl Shard {
     ) -> Result<Option<SecuredBy>, KeyError> {
         let Self { transports, inbounds, outbounds, .. } = self;
         let Some(transport) = transports.get_mut(slot) else { return Ok(None) };
-        if before.is_none_or(|before| before.outbound != keys.outbound) {
+        if transport.in_front && before.is_none_or(|before| before.outbound != keys.outbound) {
             let (policy, key) = &keys.outbound;
-            if transport.egress.rekey(outbounds, policy.clone(), key)? {
-                transport.streams_out.restart();
-            }
+            transport.egress.rekey(outbounds, policy.clone(), key, &mut transport.streams_out)?;
         }
         let former = before.and_then(|before| before.inbound.as_ref());
         if former != keys.inbound.as_ref() {
@@ -348,8 +393,9 @@ impl Shard {
             None => inbounds.insert(Inbound::new(policy.clone(), keys)?),
         };
         transport.ingress = Ingress::Keyed { context, window: policy.replay_window as u64 };
-        if transport.egress.set_key(outbounds, policy, &keyed.outbound)? {
-            transport.streams_out.restart();
+        transport.handshake_key = Some((policy.clone(), keyed.outbound.clone()));
+        if transport.in_front {
+            transport.egress.set_key(outbounds, policy, &keyed.outbound, &mut transport.streams_out)?;
         }
         transport.closed_by_peer = false;
         released.push_back((slot, transport.serial));
@@ -367,9 +413,12 @@ impl Shard {
         }
     }
 
-    fn fail(&mut self, slot: usize, failure: TransportFailure) {
+    pub(super) fn fail(&mut self, slot: usize, failure: TransportFailure) {
         let Some(transport) = self.transports.get_mut(slot) else { return };
-        transport.egress.set_unkeyed();
+        if transport.in_front {
+            transport.egress.set_unkeyed();
+        }
+        transport.handshake_key = None;
         if let Ingress::Keyed { context, .. } = std::mem::replace(&mut transport.ingress, Ingress::Closed) {
             self.inbounds.remove(context);
         }

@@ -11,6 +11,8 @@ use rtp::{Arrival, Class, RtpPacket, SequenceTracker};
 use srtp::{ContextId, Inbound, Job, Kind, Rejection};
 
 use super::Shard;
+use crate::branch::Holder;
+use crate::egress::Content;
 use crate::latch::Standing;
 use crate::path::Path;
 use crate::rebase::Source;
@@ -21,6 +23,8 @@ pub(super) struct Item {
     /// The transport that it came in on.
     slot: Option<usize>,
     kind: Kind,
+    /// The branch of the transport that it has turned out to come from.
+    holder: Holder,
     step: Step,
 }
 
@@ -30,6 +34,8 @@ pub(super) enum Step {
     Done(Verdict),
     /// To be opened.
     Open { context: ContextId, window: u64 },
+    /// To be opened by one of several contexts.
+    OpenAmongBranches,
     /// In the clear, authenticated or from the peer of a plain leg.
     Accept { index: u64, trust: Trust },
     /// On its way out.
@@ -48,7 +54,7 @@ pub(super) enum Trust {
 /// Where a packet leaves.
 #[derive(Clone, Copy)]
 pub(super) struct Leave {
-    pub(super) kind: Kind,
+    pub(super) content: Content,
     /// Slot of the transport where it leaves.
     pub(super) egress: usize,
     /// Slot where it came in.
@@ -68,9 +74,11 @@ impl Shard {
             self.open(datagrams, &mut items);
             for (item, datagram) in items.iter_mut().zip(datagrams.iter_mut()) {
                 if let (Some(slot), Step::Accept { index, trust }) = (item.slot, item.step) {
-                    item.step = match item.kind {
-                        Kind::Rtp => self.accept_rtp(now, slot, index, trust, datagram),
-                        Kind::Rtcp => self.accept_rtcp(now, slot, index, trust, datagram),
+                    item.step = match item.holder {
+                        Holder::Front => self.accept(now, slot, item.kind, index, trust, datagram),
+                        Holder::Branch(place) => self.with_branch(slot, place, |shard| {
+                            shard.accept(now, slot, item.kind, index, trust, datagram)
+                        }),
                     };
                 }
             }
@@ -85,7 +93,7 @@ impl Shard {
                     Step::Done(verdict) => verdict,
                     Step::Leave(_) => left,
                     // Every item has passed the phases that end these steps.
-                    Step::Open { .. } | Step::Accept { .. } => Verdict::Malformed,
+                    Step::Open { .. } | Step::OpenAmongBranches | Step::Accept { .. } => Verdict::Malformed,
                 };
                 match item.slot {
                     Some(slot) => self.count_received(now, slot, verdict, datagram.remote()),
@@ -105,6 +113,7 @@ impl Shard {
             Some(slot) if self.carries_datagrams(slot) => Step::Done(self.relay(now, slot, datagram)),
             Some(slot) => match rtp::classify(datagram.bytes()) {
                 Class::Stun => Step::Done(self.answer_stun(now, slot, datagram)),
+                Class::Dtls | Class::Zrtp if self.is_sealed(slot) => self.admit_sealed_handshake(now, slot, datagram),
                 Class::Dtls => Step::Done(self.hand_over(now, slot, datagram.remote(), datagram.bytes())),
                 Class::Zrtp => Step::Done(Verdict::UnexpectedZrtp),
                 Class::Turn | Class::Unknown => Step::Done(Verdict::Malformed),
@@ -115,7 +124,7 @@ impl Shard {
                 }
             },
         };
-        Item { slot, kind, step }
+        Item { slot, kind, holder: Holder::Front, step }
     }
 
     fn carries_datagrams(&self, slot: usize) -> bool {
@@ -123,20 +132,24 @@ impl Shard {
     }
 
     pub(super) fn answer_stun(&mut self, now: Instant, slot: usize, datagram: &mut Datagram) -> Verdict {
-        let Some(transport) = self.transports.get_mut(slot) else { return Verdict::UnexpectedStun };
-        let Path::Ice(agent) = &mut transport.path else { return Verdict::UnexpectedStun };
         let mut response = [0; LiteAgent::MAX_RESPONSE];
         let source = datagram.remote();
-        let outcome = agent.handle_datagram(now, source, datagram.bytes(), &mut response);
-        if let Some(response) = outcome.response_len.and_then(|len| response.get(..len)) {
+        let mut ended = self.answer_branches(now, slot, source, datagram.bytes(), &mut response);
+        let Some(transport) = self.transports.get_mut(slot) else { return Verdict::UnexpectedStun };
+        if let Path::Ice(agent) = &mut transport.path {
+            let outcome = agent.handle_datagram(now, source, datagram.bytes(), &mut response);
+            ended = Some((outcome.response_len, outcome.verdict));
+        }
+        let Some((response_len, verdict)) = ended else { return Verdict::UnexpectedStun };
+        if let Some(response) = response_len.and_then(|len| response.get(..len)) {
             datagram.fill(response);
             if transport.egress.respond_stun(datagram, source) {
                 self.counters.stun_out += 1;
             }
         }
-        count_check(&mut transport.checks, outcome.verdict, source);
+        count_check(&mut transport.checks, verdict, source);
         self.follow_ice(now, slot);
-        match outcome.verdict {
+        match verdict {
             StunVerdict::Answered | StunVerdict::Keepalive | StunVerdict::RoleConflict => Verdict::Stun,
             _ => Verdict::BadStun,
         }
@@ -148,11 +161,22 @@ impl Shard {
             (Component::Rtp, Kind::Rtcp) | (Component::Rtcp, Kind::Rtp) => return Step::Done(Verdict::WrongComponent),
             _ => {}
         }
+        if transport.branches.is_empty() {
+            self.admit_to_front(now, slot, kind, datagram)
+        } else {
+            self.admit_among_branches(now, slot, kind, datagram)
+        }
+    }
+
+    /// Judges the source of media by the branch in front.
+    pub(super) fn admit_to_front(&mut self, now: Instant, slot: usize, kind: Kind, datagram: &Datagram) -> Step {
+        let Some(transport) = self.transports.get_mut(slot) else { return Step::Done(Verdict::NotKeyed) };
         let source = datagram.remote();
         match transport.ingress {
             Ingress::Closed | Ingress::Datagrams => Step::Done(Verdict::NotKeyed),
             Ingress::Plain if kind == Kind::Rtp => self.admit_plain_rtp(now, slot, source, datagram.bytes()),
             Ingress::Plain => self.admit_plain_rtcp(now, slot, source, datagram.bytes()),
+            Ingress::Sealed => self.admit_sealed_media(now, slot, kind, datagram),
             _ if !transport.path.admits(source) => Step::Done(Verdict::UnexpectedSource),
             Ingress::Awaiting if transport.early_media.push(now, source, datagram.bytes()) => {
                 Step::Done(Verdict::Queued)
@@ -203,7 +227,7 @@ impl Shard {
         }
     }
 
-    fn plain_standing(
+    pub(super) fn plain_standing(
         &mut self,
         now: Instant,
         slot: usize,
@@ -241,15 +265,18 @@ impl Shard {
                 });
             }
         }
-        if jobs.is_empty() {
-            return;
+        if !jobs.is_empty() {
+            srtp::unprotect_batch(&mut self.inbounds, &mut jobs);
         }
-        srtp::unprotect_batch(&mut self.inbounds, &mut jobs);
         let outcomes: ArrayVec<Result<(usize, u64), Rejection>, BATCH_CAPACITY> =
             jobs.iter().map(|job| job.outcome.map(|()| (job.len, job.index))).collect();
         drop(jobs);
         let mut outcomes = outcomes.into_iter();
         for (item, datagram) in items.iter_mut().zip(datagrams.iter_mut()) {
+            if let (Some(slot), Step::OpenAmongBranches) = (item.slot, item.step) {
+                (item.holder, item.step) = self.open_among_branches(slot, item.kind, datagram);
+                continue;
+            }
             let Step::Open { window, .. } = item.step else { continue };
             item.step = match outcomes.next() {
                 Some(Ok((len, index))) => {
@@ -259,6 +286,21 @@ impl Shard {
                 Some(Err(rejection)) => Step::Done(incoming_verdict(rejection)),
                 None => Step::Done(Verdict::NotKeyed),
             };
+        }
+    }
+
+    fn accept(
+        &mut self,
+        now: Instant,
+        slot: usize,
+        kind: Kind,
+        index: u64,
+        trust: Trust,
+        datagram: &mut Datagram,
+    ) -> Step {
+        match kind {
+            Kind::Rtp => self.accept_rtp(now, slot, index, trust, datagram),
+            Kind::Rtcp => self.accept_rtcp(now, slot, index, trust, datagram),
         }
     }
 
@@ -293,7 +335,8 @@ impl Shard {
         transport.last_packet = Some(now);
         transport.rtp_in.count(datagram.len());
         self.counters.rtp_in.count(datagram.len());
-        let source = Source { transport: transport.serial, epoch: stream.epoch() };
+        let source = Source { transport: transport.source, epoch: stream.epoch() };
+        let in_front = transport.in_front;
         let route = crate::route::select(&transport.routes, &packet, &mut stream.bound);
         if route.is_none() {
             transport.unclaimed_payload_type = Some(packet.payload_type());
@@ -305,21 +348,25 @@ impl Shard {
             self.say(slot, TransportEvent::Latched { remote: datagram.remote() });
         }
         match route {
-            Some(route) => self.route_rtp(slot, route, source, index, datagram.bytes()),
+            _ if !in_front => Step::Done(Verdict::OtherBranch),
+            Some(route) => {
+                let leave = Leave { content: Content::Clear(Kind::Rtp), egress: slot, from: slot, source, index };
+                self.route_rtp(route, leave, datagram.bytes())
+            }
             None => Step::Done(Verdict::NoFlow),
         }
     }
 
-    /// The first flow that can forward gets the packet itself, every other one a copy.
-    fn route_rtp(&mut self, from: usize, first: usize, source: Source, index: u64, bytes: &[u8]) -> Step {
+    /// The first flow that can forward gets the packet itself, every other one a copy. `leave` says all but where to.
+    pub(super) fn route_rtp(&mut self, first: usize, leave: Leave, bytes: &[u8]) -> Step {
         let mut step = Step::Done(Verdict::NoFlow);
         let mut next = Some(first);
-        while let Some(route) = next.and_then(|next| self.transports.get(from)?.routes.get(next)) {
+        while let Some(route) = next.and_then(|next| self.transports.get(leave.from)?.routes.get(next)) {
             next = route.also;
             let verdict = match route.egress.and_then(|egress| Some((egress, self.transports.get(egress)?))) {
                 _ if !route.forward_media => Verdict::Held,
                 Some((egress, transport)) if transport.target().is_some() => {
-                    let leave = Leave { kind: Kind::Rtp, egress, from, source, index };
+                    let leave = Leave { egress, ..leave };
                     if matches!(step, Step::Leave(_)) {
                         self.push_copy(leave, bytes);
                     } else {
@@ -355,7 +402,7 @@ fn count_check(checks: &mut CheckCounts, verdict: StunVerdict, source: SocketAdd
     }
 }
 
-fn incoming_verdict(rejection: Rejection) -> Verdict {
+pub(super) fn incoming_verdict(rejection: Rejection) -> Verdict {
     match rejection {
         Rejection::TooShort | Rejection::Malformed => Verdict::Malformed,
         Rejection::Replayed | Rejection::IndexReused => Verdict::Replayed,
