@@ -6,7 +6,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Instant, SystemTime};
 
-use control::{Credentials, DtlsRole, FlowId, Latching, MasterKey, Profile, SdesKeys, TransportId};
+use control::{Credentials, DtlsRole, FlowId, Latching, MAX_BRANCHES, MasterKey, Profile, SdesKeys, TransportId};
 use srtp::sdes::CryptoAttribute;
 
 use crate::carried::Carried;
@@ -41,8 +41,10 @@ pub(crate) struct Transport {
 pub(crate) struct Leg {
     /// Empty until it has answered.
     pub(crate) tag: String,
-    /// Earlier tags: of forks downstream that answered the same offer.
-    pub(crate) aliases: Vec<String>,
+    /// Names the answer that stands in front, among those to the same offer.
+    pub(crate) branch: u16,
+    /// The other answers: somebody downstream has forked our offer.
+    pub(crate) forks: Vec<Fork>,
     pub(crate) via_branch: Option<String>,
     pub(crate) label: Option<String>,
     pub(crate) created: SystemTime,
@@ -65,6 +67,18 @@ pub(crate) struct Leg {
     pub(crate) sections: Vec<Section>,
     /// Which m= line of its descriptions is which section.
     pub(crate) layout: Layout,
+}
+
+/// An answer to the leg's offer that another one has taken the place of: an early dialog, or one that was lost.
+#[derive(Clone)]
+pub(crate) struct Fork {
+    pub(crate) tag: String,
+    pub(crate) branch: u16,
+    pub(crate) latching: Latching,
+    pub(crate) latch_generation: u32,
+    received: Option<u64>,
+    /// By section.
+    pub(crate) agreed: Vec<Option<Agreed>>,
 }
 
 /// `o=` and the text last sent under it.
@@ -201,11 +215,11 @@ pub(crate) fn digest(text: &[u8]) -> u64 {
 impl Negotiated {
     pub(crate) fn leg_by_tag(&self, tag: &str) -> Option<usize> {
         let named = |leg: &Leg| !leg.gone && leg.tag == tag;
-        let aliased = |leg: &Leg| !leg.gone && leg.aliases.iter().any(|alias| alias == tag);
+        let forked = |leg: &Leg| !leg.gone && leg.forks.iter().any(|fork| fork.tag == tag);
         if tag.is_empty() {
             return None;
         }
-        self.legs.iter().position(named).or_else(|| self.legs.iter().position(aliased))
+        self.legs.iter().position(named).or_else(|| self.legs.iter().position(forked))
     }
 
     pub(crate) fn is_live(&self, dialog: &Dialog) -> bool {
@@ -281,7 +295,8 @@ impl Leg {
     ) -> Self {
         Self {
             tag: tag.to_owned(),
-            aliases: Vec::new(),
+            branch: 0,
+            forks: Vec::new(),
             via_branch: via_branch.map(str::to_owned),
             label: None,
             created,
@@ -308,6 +323,60 @@ impl Leg {
         self.sections.get(index)?.agreed.as_ref()
     }
 
+    /// Puts the answer of this tag in front, if it is one of the others.
+    pub(crate) fn bring_forward(&mut self, tag: &str) {
+        if let Some(place) = self.forks.iter().position(|fork| fork.tag == tag) {
+            let next = self.forks.remove(place);
+            let before = self.set_aside(next.tag, next.branch, next.agreed);
+            self.forks.push(before);
+            self.latching = next.latching;
+            self.latch_generation = next.latch_generation;
+            self.received = next.received;
+        }
+    }
+
+    /// One more answer to the offer, under a tag that nobody has used: it stands in front, and nothing is agreed with it
+    /// yet. Of too many the one that was in front longest ago goes.
+    pub(crate) fn fork(&mut self, tag: &str) {
+        let branch = self.forks.iter().map(|fork| fork.branch).chain([self.branch]).max().unwrap_or(0).wrapping_add(1);
+        let before = self.set_aside(tag.to_owned(), branch, Vec::new());
+        self.latch_generation = 0;
+        self.received = None;
+        if self.forks.len() + 1 >= MAX_BRANCHES {
+            self.forks.remove(0);
+        }
+        self.forks.push(before);
+    }
+
+    /// Forgets an answer that does not stand in front. False when there is none of this tag.
+    pub(crate) fn drop_fork(&mut self, tag: &str) -> bool {
+        let before = self.forks.len();
+        self.forks.retain(|fork| fork.tag != tag);
+        self.forks.len() < before
+    }
+
+    /// Puts another answer in front; returns the one that was there.
+    fn set_aside(&mut self, tag: String, branch: u16, mut agreed: Vec<Option<Agreed>>) -> Fork {
+        agreed.resize(self.sections.len(), None);
+        for (section, next) in self.sections.iter_mut().zip(&mut agreed) {
+            std::mem::swap(&mut section.agreed, next);
+        }
+        Fork {
+            tag: std::mem::replace(&mut self.tag, tag),
+            branch: std::mem::replace(&mut self.branch, branch),
+            latching: self.latching,
+            latch_generation: self.latch_generation,
+            received: self.received,
+            agreed,
+        }
+    }
+
+    /// What any answer has agreed, the one in front first.
+    fn every_agreed(&self) -> impl Iterator<Item = &Agreed> {
+        let front = self.sections.iter().filter_map(|section| section.agreed.as_ref());
+        front.chain(self.forks.iter().flat_map(|fork| fork.agreed.iter().flatten()))
+    }
+
     /// Forgets own keys, tls-id and ICE credentials, so that new ones are made.
     pub(crate) fn reset(&mut self) {
         self.credentials = None;
@@ -332,9 +401,8 @@ impl Leg {
 
     /// Which transports of a section are in use: RTP, RTCP. `None`: neither.
     fn needs(&self, index: usize) -> Option<(bool, bool)> {
-        let users = self.sections.iter().filter_map(|section| section.agreed.as_ref());
         let mut needed = None;
-        for agreed in users.filter(|agreed| agreed.carrier == index) {
+        for agreed in self.every_agreed().filter(|agreed| agreed.carrier == index) {
             let (_, rtcp) = needed.unwrap_or((true, false));
             needed = Some((true, rtcp || agreed.has_rtcp_port()));
         }

@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use control::{
-    BranchId, Component, DtlsPlan, DtlsRole, FlowPlan, IcePlan, Keying, LegId, Plan, Profile, RtcpPolicy, Selector,
-    TransportId, TransportPlan,
+    BranchId, BranchPlan, Component, DtlsPlan, DtlsRole, FlowPlan, IcePlan, Keying, LegId, Plan, Profile, RtcpPolicy,
+    Selector, TransportId, TransportPlan,
 };
 
 use crate::carried::Carried;
-use crate::leg::{Agreed, AgreedKeying, Leg, MuxOffer, Negotiated, Ports, ProposedKeying, Section};
+use crate::leg::{Agreed, AgreedKeying, Fork, Leg, MuxOffer, Negotiated, Ports, ProposedKeying, Section};
 use crate::peer::PeerSection;
 use crate::{Defaults, Timeouts};
 
@@ -61,12 +61,37 @@ impl Context<'_> {
             _ if muxed => Component::Muxed,
             _ => Component::Rtp,
         };
-        transports.push(self.transport(leg_index, leg, section, agreed, ports.rtp, rtp_component));
+        let mut rtp = self.transport(leg_index, leg, section, agreed, ports.rtp, rtp_component);
+        rtp.others = self.others(leg, index, rtp_component);
+        transports.push(rtp);
         if let Some(rtcp) = ports.rtcp {
             // A second port of a multiplexed section belongs to an offer that is not answered yet.
             let agreed = agreed.filter(|agreed| agreed.has_rtcp_port());
-            transports.push(self.transport(leg_index, leg, section, agreed, rtcp, Component::Rtcp));
+            let mut rtcp = self.transport(leg_index, leg, section, agreed, rtcp, Component::Rtcp);
+            rtcp.others = self.others(leg, index, Component::Rtcp);
+            transports.push(rtcp);
         }
+    }
+
+    /// What the answers that do not stand in front have agreed for a transport.
+    fn others(&self, leg: &Leg, index: usize, component: Component) -> Vec<BranchPlan> {
+        let of_fork = |fork: &Fork| {
+            let own = fork.agreed.get(index).and_then(Option::as_ref).filter(|agreed| agreed.carrier == index);
+            let mut users = fork.agreed.iter().flatten();
+            let agreed = own.or_else(|| users.find(|agreed| agreed.carrier == index))?;
+            if component == Component::Rtcp && !agreed.has_rtcp_port() {
+                return None;
+            }
+            Some(BranchPlan {
+                id: BranchId(fork.branch),
+                remote: if component == Component::Rtcp { agreed.peer.rtcp } else { agreed.peer.rtp },
+                ice: ice_agreed(agreed, component),
+                latching: fork.latching,
+                latch_generation: fork.latch_generation,
+                keying: self.keying_agreed(agreed),
+            })
+        };
+        leg.forks.iter().filter_map(of_fork).collect()
     }
 
     fn transport(
@@ -94,7 +119,7 @@ impl Context<'_> {
             latching: leg.latching,
             latch_generation: leg.latch_generation,
             keying,
-            branch: BranchId::default(),
+            branch: BranchId(leg.branch),
             others: Vec::new(),
             traffic_class: self.traffic_class,
         }

@@ -4,7 +4,7 @@ use control::DtlsRole;
 use sdp::Setup;
 
 use super::keying::{self, Wanted};
-use super::offer::{adopt, offerer_latching, set_public, untagged_partner};
+use super::offer::{adopt, bring_forward, offerer_latching, set_public, untagged_partner};
 use super::{Desk, Work, WorkKind, check_supported, latching};
 use crate::carried::Carried;
 use crate::leg::{Agreed, AgreedKeying, Exchange, MuxOffer, Negotiated, Proposal, ProposedKeying, digest};
@@ -97,6 +97,7 @@ fn parties(
     };
     if let Some(answerer) = negotiated.leg_by_tag(tag) {
         let dialog = with(negotiated, answerer).ok_or(Refusal::NoOffer)?;
+        bring_forward(negotiated, answerer, tag);
         return Ok((dialog, answerer, offerer));
     }
     if let Some(answerer) = untagged_partner(negotiated, offerer, branch) {
@@ -107,7 +108,8 @@ fn parties(
     fork(negotiated, offerer, branch, tag)
 }
 
-/// Somebody downstream has forked our offer: one more answer to it, under a tag of its own. It takes the leg over.
+/// Somebody downstream has forked our offer: one more answer to it, under a tag of its own. Media goes to it from here on;
+/// what was agreed with the others stays.
 fn fork(
     negotiated: &mut Negotiated,
     offerer: usize,
@@ -122,12 +124,7 @@ fn fork(
     });
     let (dialog, answerer) = found.ok_or(Refusal::ToTagNotFound)?;
     if let Some(leg) = negotiated.legs.get_mut(answerer) {
-        let before = std::mem::replace(&mut leg.tag, tag.to_owned());
-        // 16 tags: more forks of one offer are beyond any use.
-        if !leg.aliases.contains(&before) && leg.aliases.len() < 16 {
-            leg.aliases.push(before);
-        }
-        leg.aliases.retain(|alias| alias != tag);
+        leg.fork(tag);
     }
     Ok((dialog, answerer, offerer))
 }
@@ -384,20 +381,27 @@ fn note_loss(negotiated: &Negotiated, desk: &mut Desk<'_>, leg: usize, index: us
 }
 
 fn store(negotiated: &mut Negotiated, leg: usize, index: usize, agreed: Option<Agreed>) {
-    let Some(section) = negotiated.legs.get_mut(leg).and_then(|leg| leg.sections.get_mut(index)) else { return };
+    let Some(leg) = negotiated.legs.get_mut(leg) else { return };
+    let Some(section) = leg.sections.get_mut(index) else { return };
     if let Some(Agreed { keying: AgreedKeying::Dtls { generation, .. }, .. }) = &agreed {
         section.generation = *generation;
     }
-    // A key that is left never comes back: who meets it again could not know which indices it has protected.
+    // A key that is left never comes back: who meets it again could not know which indices it has protected. With
+    // several answers to one offer it is not left while another one has it.
     let suite = |agreed: &Option<Agreed>| match agreed.as_ref().map(|agreed| &agreed.keying) {
         Some(AgreedKeying::Sdes { keys, .. }) => Some(keys.outbound.0.profile),
         _ => None,
     };
-    if let Some(left) = suite(&section.agreed).filter(|left| suite(&agreed) != Some(*left)) {
-        section.keys.remove(&left);
-    }
+    let left = suite(&section.agreed).filter(|left| suite(&agreed) != Some(*left));
     section.profile = agreed.as_ref().and_then(|agreed| agreed.carried.profile()).or(section.profile);
     section.agreed = agreed;
+    let others = leg.forks.iter().filter_map(|fork| fork.agreed.get(index));
+    if let Some(left) = left.filter(|left| !others.map(suite).any(|other| other == Some(*left))) {
+        section.keys.remove(&left);
+        if let Some(Proposal { keying: ProposedKeying::Sdes(lines), .. }) = &mut section.proposal {
+            lines.retain(|line| line.profile != left);
+        }
+    }
 }
 
 /// A fork that accepts what the one before rejected needs ports that were given back.

@@ -138,6 +138,10 @@ fn parties(
     let first = negotiated.legs.is_empty();
     let from = negotiated.leg_by_tag(from_tag);
     let to = to_tag.and_then(|tag| negotiated.leg_by_tag(tag));
+    // An offer inside a dialog picks it among those that answered the same offer.
+    for (leg, tag) in from.map(|leg| (leg, from_tag)).into_iter().chain(to.zip(to_tag)) {
+        bring_forward(negotiated, leg, tag);
+    }
     let (from, to) = match (from, to, to_tag) {
         (Some(from), Some(to), _) if from != to => (Some(from), Some(to)),
         (Some(from), None, Some(tag)) => {
@@ -221,6 +225,12 @@ fn partners(negotiated: &Negotiated, leg: usize) -> impl Iterator<Item = (usize,
 pub(super) fn adopt(negotiated: &mut Negotiated, leg: usize, tag: &str) {
     if let Some(leg) = negotiated.legs.get_mut(leg) {
         tag.clone_into(&mut leg.tag);
+    }
+}
+
+pub(super) fn bring_forward(negotiated: &mut Negotiated, leg: usize, tag: &str) {
+    if let Some(leg) = negotiated.legs.get_mut(leg) {
+        leg.bring_forward(tag);
     }
 }
 

@@ -93,6 +93,7 @@ impl Session {
         };
         let before = std::mem::replace(&mut call.negotiated, waiting.draft);
         self.release_difference(&before, &call.negotiated);
+        forget_other_branches(&mut call, &before);
         self.statistics.calls_total += u64::from(before.legs.is_empty());
         let wall = self.wall(now);
         for (leg, note) in waiting.notes {
@@ -193,4 +194,14 @@ impl Session {
     pub(super) fn ended(&mut self, call: &Call, reason: crate::EndReason) {
         self.outputs.push_back(Output::Ended { call_id: call.call_id.clone(), reason, ledger: call.ledger.clone() });
     }
+}
+
+/// What was seen of a leg's transports was seen of the branch that stood in front.
+fn forget_other_branches(call: &mut Call, before: &Negotiated) {
+    let changed: Vec<usize> = (call.negotiated.legs.iter().zip(&before.legs).enumerate())
+        .filter(|(_, (after, before))| after.branch != before.branch)
+        .map(|(leg, _)| leg)
+        .collect();
+    let transports = &call.negotiated.transports;
+    call.observed.retain(|id, _| transports.get(id).is_none_or(|transport| !changed.contains(&transport.leg)));
 }

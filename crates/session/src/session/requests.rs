@@ -91,7 +91,13 @@ impl Session {
             self.reply(token, reply);
             return self.keep(call);
         }
-        if let Some(leg) = other_branches(&call, delete.via_branch.as_deref()) {
+        if drop_lost_fork(&mut call, delete) {
+            self.apply(&mut call, false);
+            self.reply_deleted(now, &mut call, token, delete.fast);
+            return self.keep(call);
+        }
+        let lost = lost_branch(&call, delete);
+        if let Some(leg) = other_branches(&call, delete.via_branch.as_deref()).or(lost) {
             self.delete_branch(&mut call, leg);
             self.reply_deleted(now, &mut call, token, delete.fast);
             return self.keep(call);
@@ -197,4 +203,33 @@ fn other_branches(call: &Call, branch: Option<&str>) -> Option<usize> {
     let live = || call.negotiated.legs.iter().enumerate().filter(|(_, leg)| !leg.gone && leg.via_branch.is_some());
     let (leg, _) = live().find(|(_, leg)| leg.via_branch.as_deref() == Some(branch))?;
     live().any(|(other, _)| other != leg).then_some(leg)
+}
+
+/// The tags that a delete gives.
+fn named(delete: &Delete) -> impl Iterator<Item = &str> {
+    [delete.from_tag.as_deref(), delete.to_tag.as_deref()].into_iter().flatten().filter(|tag| !tag.is_empty())
+}
+
+/// A delete in a dialog that another answer to the same offer has won over ends that dialog and nothing else.
+fn drop_lost_fork(call: &mut Call, delete: &Delete) -> bool {
+    let mut dropped = false;
+    for tag in named(delete) {
+        for leg in &mut call.negotiated.legs {
+            dropped |= leg.tag != tag && leg.drop_fork(tag);
+        }
+    }
+    dropped
+}
+
+/// The leg of a dialog that another branch has won over: its end is not the call's.
+fn lost_branch(call: &Call, delete: &Delete) -> Option<usize> {
+    let negotiated = &call.negotiated;
+    named(delete).find_map(|tag| {
+        let leg = negotiated.leg_by_tag(tag)?;
+        let mut dialogs = negotiated.dialogs_of(leg).peekable();
+        let has_branch = negotiated.legs.get(leg).is_some_and(|leg| leg.via_branch.is_some());
+        dialogs.peek()?;
+        let lost = dialogs.all(|(_, dialog)| dialog.answered.is_some() && !negotiated.is_active(dialog));
+        (has_branch && lost).then_some(leg)
+    })
 }
