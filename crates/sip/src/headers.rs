@@ -179,6 +179,11 @@ impl Headers {
         self.lines.extend(from.lines.iter().filter(|line| line.is_named(name)).cloned());
     }
 
+    /// Adds all lines of others at the end.
+    pub fn extend(&mut self, others: &Headers) {
+        self.lines.extend(others.lines.iter().cloned());
+    }
+
     pub(crate) fn push_line(&mut self, line: HeaderLine) {
         self.lines.push(line);
     }

@@ -151,6 +151,12 @@ impl Response {
         self.status
     }
 
+    /// Changes the status, and the reason phrase to the usual one.
+    pub fn set_status(&mut self, status: StatusCode) {
+        self.status = status;
+        self.set_reason(status.reason());
+    }
+
     /// The reason phrase.
     pub fn reason(&self) -> String {
         String::from_utf8_lossy(&self.reason).into_owned()

@@ -2,6 +2,8 @@
 
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used, reason = "each test uses some of it")]
 
+pub mod net;
+
 use sallyport_sip::{Carriage, Flow, Limits, Message, Request, Response, Transmit, Transport, receive};
 
 /// Lines with LF become a message.
