@@ -136,15 +136,16 @@ impl Call {
         held.then(|| (self.last_signal_at + timeouts.hold, EndReason::MediaTimeout))
     }
 
-    /// Enters a note once; the same one of the same leg again says nothing new.
-    pub(crate) fn note(&mut self, at: SystemTime, tag: &str, note: LedgerNote) {
+    /// Enters a note once; the same one of the same leg again says nothing new, and false is returned.
+    pub(crate) fn note(&mut self, at: SystemTime, tag: &str, note: LedgerNote) -> bool {
         if self.ledger.iter().any(|entry| entry.tag == tag && entry.note == note) {
-            return;
+            return false;
         }
         if self.ledger.len() >= MAX_LEDGER {
             self.ledger.remove(1);
         }
         self.ledger.push(LedgerEntry { at, tag: tag.to_owned(), note });
+        true
     }
 
     pub(crate) fn tag_of(&self, transport: TransportId) -> String {

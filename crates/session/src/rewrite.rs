@@ -159,6 +159,8 @@ fn agreed_section(
         AgreedKeying::Sdes { tag, keys } => {
             let profile = keys.outbound.0.profile;
             let mut own = line(section, desk.secrets, *tag, profile, work.options.sdes.lifetime);
+            let offered = agreed.peer.crypto.iter().find(|line| line.tag == *tag && line.profile == profile);
+            own.legacy_name = offered.is_some_and(|line| line.legacy_name);
             own.params.unencrypted_srtp = !keys.outbound.0.encrypt_rtp;
             own.params.unencrypted_srtcp = !keys.outbound.0.encrypt_rtcp;
             (vec![own], None)

@@ -181,8 +181,11 @@ pub enum LedgerNote {
     Failed(TransportFailure),
     /// A peer's offer was passed over in part: the crypto line or other reason.
     Skipped(String),
-    /// A master key is at 90 % of its lifetime.
-    KeyNearlySpent,
+    /// A master key is at 90 % of its lifetime: a re-offer with a new one is due.
+    KeyNearlySpent {
+        /// True: ours, for sending to this leg. False: the peer's.
+        outbound: bool,
+    },
     /// The peer stopped its consent.
     ConsentLost,
     /// The end, and why.
@@ -220,7 +223,10 @@ impl fmt::Display for LedgerNote {
             }
             Self::Failed(failure) => write!(f, "failed: {failure}"),
             Self::Skipped(cause) => write!(f, "passed over: {cause}"),
-            Self::KeyNearlySpent => f.write_str("a master key is at 90 % of its lifetime"),
+            Self::KeyNearlySpent { outbound } => {
+                let whose = if *outbound { "our" } else { "the peer's" };
+                write!(f, "{whose} master key is at 90 % of its lifetime")
+            }
             Self::ConsentLost => f.write_str("consent lost"),
             Self::Ended(reason) => write!(f, "ended: {}", reason.label()),
         }

@@ -138,6 +138,11 @@ impl Profile {
         registered.or_else(|| LEGACY_NAMES.iter().find(|entry| entry.0.eq_ignore_ascii_case(name)).map(|entry| entry.1))
     }
 
+    /// A name from before its registration, which some devices still use and know alone.
+    pub fn legacy_sdes_name(self) -> Option<&'static str> {
+        LEGACY_NAMES.iter().find(|entry| entry.1 == self).map(|entry| entry.0)
+    }
+
     /// Its number in the `use_srtp` extension (RFC 5764 §4.1.2, RFC 7714 §14.2); AES-192 and AES-256 in counter mode have
     /// none.
     pub fn dtls_id(self) -> Option<u16> {

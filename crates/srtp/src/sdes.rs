@@ -25,6 +25,8 @@ pub struct CryptoAttribute {
     pub tag: u32,
     /// The crypto suite.
     pub profile: Profile,
+    /// It goes by a name from before its registration, which its writer may know alone.
+    pub legacy_name: bool,
     /// One key, or several with MKIs of one length.
     pub keys: Vec<CryptoKey>,
     /// Session parameters.
@@ -140,7 +142,7 @@ impl CryptoAttribute {
     /// A line with one key and no parameters.
     pub fn new(tag: u32, master: MasterKey, profile: Profile) -> Self {
         let keys = vec![CryptoKey { master, lifetime: None }];
-        Self { tag, profile, keys, params: SessionParameters::default() }
+        Self { tag, profile, legacy_name: false, keys, params: SessionParameters::default() }
     }
 
     /// Reads an attribute's value (`a=crypto:` before it does no harm), tolerating nothing of [`Tolerance`].
@@ -178,7 +180,8 @@ impl CryptoAttribute {
 
 impl fmt::Display for CryptoAttribute {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {} ", self.tag, self.profile.sdes_name())?;
+        let legacy = self.profile.legacy_sdes_name().filter(|_| self.legacy_name);
+        write!(f, "{} {} ", self.tag, legacy.unwrap_or(self.profile.sdes_name()))?;
         for (at, key) in self.keys.iter().enumerate() {
             if at > 0 {
                 f.write_str(";")?;

@@ -180,7 +180,7 @@ fn agree_answerer(
                 if answer.crypto.len() > 1 {
                     desk.warn(format!("line {}: more than one a=crypto in an answer", answer.line));
                 }
-                keying::sdes(line, own, desk.config.defaults.roc_on_rekey)
+                keying::sdes(line, own, desk.config.defaults.roc_on_rekey).ok_or_else(|| repeats_our_key(answer))?
             }
             ProposedKeying::Dtls => {
                 let keys = PeerSection { opportunistic: proposal.opportunistic, ..answer.clone() };
@@ -261,6 +261,10 @@ fn no_crypto(answer: &PeerSection) -> Refusal {
         answer.crypto_faults.join("; ")
     };
     Refusal::Incomplete(format!("line {}: no usable a=crypto in the answer: {causes}", answer.line))
+}
+
+fn repeats_our_key(section: &PeerSection) -> Refusal {
+    Refusal::Incomplete(format!("line {}: the key in a=crypto is ours", section.line))
 }
 
 fn dtls(counter: u32, before: Option<&Agreed>, peer: &PeerSection, role: DtlsRole, ice: bool) -> AgreedKeying {
@@ -359,7 +363,7 @@ fn agree_offerer(
                 let own = keying::line(section, desk.secrets, line.tag, line.profile, false);
                 let own = own.keys.first().map(|key| key.master.clone());
                 let own = own.ok_or_else(|| Refusal::NotRewritable("no key".to_owned()))?;
-                keying::sdes(line, own, desk.config.defaults.roc_on_rekey)
+                keying::sdes(line, own, desk.config.defaults.roc_on_rekey).ok_or_else(|| repeats_our_key(offer))?
             }
         };
         let mux = offer.mux && !exchange.options.rtcp_mux.reject;

@@ -122,8 +122,12 @@ pub(crate) fn choose<'a>(
     kept.or_else(preferred).or_else(|| allowed().next())
 }
 
-/// Both directions of a section: the peer's line and ours.
-pub(crate) fn sdes(peer: &CryptoAttribute, own: MasterKey, roc_on_rekey: RocPolicy) -> AgreedKeying {
+/// Both directions of a section: the peer's line and ours. `None` when the peer sends with our key: two senders under one
+/// key would encrypt with one key stream.
+pub(crate) fn sdes(peer: &CryptoAttribute, own: MasterKey, roc_on_rekey: RocPolicy) -> Option<AgreedKeying> {
+    if peer.keys.iter().any(|key| key.master.key() == own.key()) {
+        return None;
+    }
     let inbound = Policy { roc_on_rekey, ..peer.policy() };
     // What is negotiated, not declared, holds for both directions (RFC 4568 §6.3).
     let outbound = Policy {
@@ -134,7 +138,7 @@ pub(crate) fn sdes(peer: &CryptoAttribute, own: MasterKey, roc_on_rekey: RocPoli
         ..Policy::new(peer.profile)
     };
     let keys = SdesKeys { inbound: Some((inbound, peer.master_keys())), outbound: (outbound, own) };
-    AgreedKeying::Sdes { tag: peer.tag, keys: Box::new(keys) }
+    Some(AgreedKeying::Sdes { tag: peer.tag, keys: Box::new(keys) })
 }
 
 /// Our role when the peer offered: RFC 8842 §5.3 lets a role stand in a re-offer, and recommends `active` for an answerer.

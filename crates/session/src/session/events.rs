@@ -92,10 +92,18 @@ impl Session {
                 observed.failure = Some(failure);
                 Some(LedgerNote::Failed(failure))
             }
-            TransportEvent::KeyNearlySpent { .. } => Some(LedgerNote::KeyNearlySpent),
+            TransportEvent::KeyNearlySpent { outbound } => Some(LedgerNote::KeyNearlySpent { outbound }),
         };
         if let Some(note) = note {
-            call.note(wall, &tag, note);
+            let warning = matches!(note, LedgerNote::KeyNearlySpent { .. }).then(|| note.to_string());
+            let is_new = call.note(wall, &tag, note);
+            if let Some(warning) = warning.filter(|_| is_new) {
+                tracing::warn!(
+                    call = call.call_id,
+                    leg = tag,
+                    "{warning}: packets stop at its end unless a re-offer brings a new key"
+                );
+            }
         }
     }
 

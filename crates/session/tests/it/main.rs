@@ -5,6 +5,7 @@ mod branches;
 mod bundle;
 mod datagrams;
 mod errors;
+mod keys;
 mod late;
 mod life;
 mod opportunistic;

@@ -37,7 +37,8 @@ pub(super) fn attribute(value: &str, tolerance: Tolerance) -> Result<CryptoAttri
     }
     let keys = keys(profile, word()?)?;
     let params = parameters(profile, words, tolerance)?;
-    Ok(CryptoAttribute { tag, profile, keys, params })
+    let legacy_name = profile.legacy_sdes_name().is_some_and(|legacy| legacy.eq_ignore_ascii_case(suite));
+    Ok(CryptoAttribute { tag, profile, legacy_name, keys, params })
 }
 
 fn tag(word: &str) -> Result<u32, CryptoError> {

@@ -51,6 +51,10 @@ fn lines_from_the_field() {
     for tag in [5, 6, 8, 9] {
         let line = parsed(&format!("{tag} AES_CM_256_HMAC_SHA1_80 inline:{}", key_256.trim_end_matches('=')));
         assert_eq!((line.tag, line.profile), (tag, Profile::AesCm256HmacSha1_80));
+        assert!(
+            line.to_string().starts_with(&format!("{tag} AES_CM_256_HMAC_SHA1_80 ")),
+            "by the name that it came with"
+        );
     }
     assert_eq!(refused("3 AEAD_AES_256_GCM_8 inline:AAAA"), CryptoError::UnknownSuite("AEAD_AES_256_GCM_8".into()));
 }
