@@ -4,6 +4,7 @@ mod adjustments;
 mod branches;
 mod bundle;
 mod datagrams;
+mod dtls;
 mod errors;
 mod keys;
 mod late;
