@@ -53,11 +53,22 @@ pub struct WebToPhone {
 impl WebToPhone {
     /// The WebRTC endpoint calls the phone, which speaks one suite.
     pub fn place(ng: &mut NgClient, call_id: &str, suite: &str) -> anyhow::Result<Self> {
+        Self::place_with(ng, call_id, suite, towards_phone(), str::to_owned)
+    }
+
+    /// The same with these options of the offer, and a phone that describes itself in other words.
+    pub fn place_with(
+        ng: &mut NgClient,
+        call_id: &str,
+        suite: &str,
+        options: Value,
+        words: impl Fn(&str) -> String,
+    ) -> anyhow::Result<Self> {
         let mut web = WebEndpoint::new("127.0.0.1")?;
         let phone = Phone::new("127.0.0.1", suite)?;
         let (offer, pending) = web.offer()?;
-        let offer = ng.describe("offer", keys(towards_phone(), call_id, ("web", None), &offer))?;
-        let answer = phone.answer(&offer).context("the phone does not understand the offer")?;
+        let offer = ng.describe("offer", keys(options, call_id, ("web", None), &offer))?;
+        let answer = words(&phone.answer(&offer).context("the phone does not understand the offer")?);
         let answer = ng.describe("answer", keys(towards_web(), call_id, ("web", Some("phone")), &answer))?;
         web.accept(&answer, pending)?;
         Self::start(call_id, web, phone, &offer)
@@ -65,9 +76,20 @@ impl WebToPhone {
 
     /// The phone calls the WebRTC endpoint.
     pub fn place_from_phone(ng: &mut NgClient, call_id: &str, suite: &str) -> anyhow::Result<Self> {
+        Self::place_from_phone_with(ng, call_id, suite, towards_web(), str::to_owned)
+    }
+
+    /// The same with these options of the offer, and a phone that describes itself in other words.
+    pub fn place_from_phone_with(
+        ng: &mut NgClient,
+        call_id: &str,
+        suite: &str,
+        options: Value,
+        words: impl Fn(&str) -> String,
+    ) -> anyhow::Result<Self> {
         let mut web = WebEndpoint::new("127.0.0.1")?;
         let phone = Phone::new("127.0.0.1", suite)?;
-        let offer = ng.describe("offer", keys(towards_web(), call_id, ("phone", None), &phone.offer()?))?;
+        let offer = ng.describe("offer", keys(options, call_id, ("phone", None), &words(&phone.offer()?)))?;
         let answer = web.answer(&offer)?;
         let answer = ng.describe("answer", keys(towards_phone(), call_id, ("phone", Some("web")), &answer))?;
         Self::start(call_id, web, phone, &answer)
