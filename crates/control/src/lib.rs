@@ -29,7 +29,7 @@ pub use fingerprint::{Fingerprint, FingerprintError, HashAlgorithm};
 pub use ice::Credentials;
 pub use plan::{
     BranchId, BranchPlan, Component, DtlsPlan, DtlsRole, FlowId, FlowPlan, IcePlan, Keying, Latching, MAX_BRANCHES,
-    Plan, RtcpPolicy, SdesKeys, Selector, TransportPlan,
+    PayloadTypes, Plan, RtcpPolicy, SdesKeys, Selector, Silenced, TransportPlan,
 };
 pub use quality::{LossRuns, Quality, QualitySample};
 pub use srtp::{MasterKey, Policy, Profile, RocPolicy};

@@ -191,8 +191,72 @@ pub struct FlowPlan {
     pub selector: Selector,
     /// False on hold or when blocked: RTP is authenticated, counted and dropped; RTCP still passes.
     pub forward_media: bool,
+    /// Of these payload types nothing is forwarded, whatever `forward_media` says.
+    pub blocked: PayloadTypes,
+    /// What is forwarded as silence.
+    pub silenced: Silenced,
     /// What becomes of RTCP.
     pub rtcp: RtcpPolicy,
+}
+
+/// A set of RTP payload types.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub struct PayloadTypes(
+    /// Bit n stands for payload type n.
+    pub u128,
+);
+
+impl PayloadTypes {
+    /// All 128.
+    pub const ALL: Self = Self(u128::MAX);
+
+    /// Whether it has this payload type.
+    pub fn contains(self, payload_type: u8) -> bool {
+        payload_type < 0x80 && self.0 >> payload_type & 1 == 1
+    }
+
+    /// Those that are not in `other`.
+    #[must_use]
+    pub fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
+    }
+
+    /// Those of both.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+}
+
+impl FromIterator<u8> for PayloadTypes {
+    /// What is above 127 is left out.
+    fn from_iter<I: IntoIterator<Item = u8>>(payload_types: I) -> Self {
+        let own = payload_types.into_iter().filter(|&payload_type| payload_type < 0x80);
+        Self(own.fold(0, |set, payload_type| set | 1 << payload_type))
+    }
+}
+
+/// Payload types whose packets pass with every octet of their payload replaced by digital silence (ITU-T G.711, table 2:
+/// the code for zero).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Silenced {
+    /// μ-law: 0xFF.
+    pub mu_law: PayloadTypes,
+    /// A-law: 0xD5.
+    pub a_law: PayloadTypes,
+}
+
+impl Silenced {
+    /// The octet that packets of this payload type are filled with; `None`: they stay as they are.
+    pub fn octet(self, payload_type: u8) -> Option<u8> {
+        if self.mu_law.contains(payload_type) {
+            Some(0xff)
+        } else if self.a_law.contains(payload_type) {
+            Some(0xd5)
+        } else {
+            None
+        }
+    }
 }
 
 /// Tells the sections of a bundled transport apart (RFC 9143 §9.2): by MID, else by SSRC, else by payload type.

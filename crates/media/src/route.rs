@@ -1,6 +1,6 @@
 //! Flows as a transport uses them: which packets are whose, and where they go.
 
-use control::{FlowId, FlowPlan, RtcpPolicy, Selector};
+use control::{FlowId, FlowPlan, PayloadTypes, RtcpPolicy, Selector, Silenced};
 use rtp::RtpPacket;
 
 /// One flow of an ingress transport's RTP.
@@ -10,6 +10,8 @@ pub(crate) struct Route {
     /// Slot of the transport where it leaves.
     pub(crate) egress: Option<usize>,
     pub(crate) forward_media: bool,
+    pub(crate) blocked: PayloadTypes,
+    pub(crate) silenced: Silenced,
     /// The next route with the same claim: it gets a copy.
     pub(crate) also: Option<usize>,
 }
@@ -66,6 +68,8 @@ impl Route {
                 claim,
                 egress: slot(flow.egress_rtp),
                 forward_media: flow.forward_media,
+                blocked: flow.blocked,
+                silenced: flow.silenced,
                 also: None,
             });
         }
@@ -76,6 +80,13 @@ impl Route {
 /// A route, and those that get copies of what it gets.
 pub(crate) fn chain(routes: &[Route], first: Option<usize>) -> impl Iterator<Item = &Route> {
     std::iter::successors(first.and_then(|first| routes.get(first)), |route| routes.get(route.also?))
+}
+
+impl Route {
+    /// Whether packets of this payload type go no further. Where they are sealed, none can be made silent.
+    pub(crate) fn holds(&self, payload_type: u8, is_sealed: bool) -> bool {
+        self.blocked.contains(payload_type) || (is_sealed && self.silenced.octet(payload_type).is_some())
+    }
 }
 
 /// The first route that claims a packet (RFC 9143 §9.2): by MID, by what was learnt of its SSRC, by signalled SSRC, by

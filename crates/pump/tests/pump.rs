@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use control::{
     BindFailure, BranchId, CallKey, CallStatistics, Command, Component, DtlsPlan, DtlsRole, Event, FlowId, FlowPlan,
-    HashAlgorithm, Keying, Latching, LegId, OpenPort, Plan, Profile, RequestId, RtcpPolicy, SecuredBy, Selector,
-    TransportEvent, TransportId, TransportPlan, Verdict, WorkerId,
+    HashAlgorithm, Keying, Latching, LegId, OpenPort, PayloadTypes, Plan, Profile, RequestId, RtcpPolicy, SecuredBy,
+    Selector, Silenced, TransportEvent, TransportId, TransportPlan, Verdict, WorkerId,
 };
 use crossbeam::channel::Receiver;
 use datagram::{Backend, Batch, Capabilities, PortId, ReceiveReport, SendReport, SendRight, Wake};
@@ -116,6 +116,8 @@ fn flow(number: u16, from: u16, to: u16) -> FlowPlan {
         egress_rtcp: TransportId(to),
         selector: Selector::default(),
         forward_media: true,
+        blocked: PayloadTypes::default(),
+        silenced: Silenced::default(),
         rtcp: RtcpPolicy::Forward,
     }
 }

@@ -214,6 +214,8 @@ fn flow(negotiated: &mut Negotiated, ingress: usize, egress: usize, index: usize
         forward_media: from_agreed.peer.direction.sends()
             && to_agreed.peer.direction.receives()
             && !to_agreed.peer.zero_address,
+        blocked: control::PayloadTypes::default(),
+        silenced: control::Silenced::default(),
         rtcp: if feedback { RtcpPolicy::Forward } else { RtcpPolicy::WithoutFeedback },
     };
     Some(FlowPlan { id: negotiated.flow(egress, index), ..plan })

@@ -85,7 +85,7 @@ impl Shard {
         let mut step = Step::Done(Verdict::Filtered);
         let last = targets.len() - 1;
         for (number, (egress, policy)) in targets.into_iter().enumerate() {
-            let leave = Leave { content: Content::Clear(Kind::Rtcp), egress, from: slot, source, index: 0 };
+            let leave = Leave { content: Content::Clear(Kind::Rtcp), egress, from: slot, source, index: 0, fill: None };
             if number < last {
                 if let Some(mut copy) = self.copy(leave, datagram.bytes()) {
                     let len = reduce(policy, &mut copy.bytes);
@@ -306,7 +306,14 @@ impl Shard {
         }
         let packet = RtpPacket::parse(datagram.bytes()).ok_or(Verdict::Malformed)?;
         let sequence = packet.sequence_number();
-        let stream = transport.streams_out.of(packet.ssrc(), leave.source, leave.index, leave.from);
+        let ssrc = packet.ssrc();
+        if let Some(octet) = leave.fill {
+            // Padding stays: its last octet is a length.
+            let from = packet.header_len();
+            let until = from + packet.media().unwrap_or(packet.payload()).len();
+            datagram.slot_mut().get_mut(from..until).into_iter().for_each(|payload| payload.fill(octet));
+        }
+        let stream = transport.streams_out.of(ssrc, leave.source, leave.index, leave.from);
         if !transport.egress.is_keyed() {
             // No key, no index: everything stays as it came.
             return Ok(leave.index);

@@ -62,6 +62,8 @@ pub(super) struct Leave {
     pub(super) source: Source,
     /// Its ingress index.
     pub(super) index: u64,
+    /// What every octet of its payload becomes.
+    pub(super) fill: Option<u8>,
 }
 
 impl Shard {
@@ -350,7 +352,8 @@ impl Shard {
         match route {
             _ if !in_front => Step::Done(Verdict::OtherBranch),
             Some(route) => {
-                let leave = Leave { content: Content::Clear(Kind::Rtp), egress: slot, from: slot, source, index };
+                let leave =
+                    Leave { content: Content::Clear(Kind::Rtp), egress: slot, from: slot, source, index, fill: None };
                 self.route_rtp(route, leave, datagram.bytes())
             }
             None => Step::Done(Verdict::NoFlow),
@@ -361,12 +364,15 @@ impl Shard {
     pub(super) fn route_rtp(&mut self, first: usize, leave: Leave, bytes: &[u8]) -> Step {
         let mut step = Step::Done(Verdict::NoFlow);
         let mut next = Some(first);
+        let payload_type = bytes.get(1).map_or(0, |octet| octet & 0x7f);
+        let is_sealed = matches!(leave.content, Content::Sealed(_));
         while let Some(route) = next.and_then(|next| self.transports.get(leave.from)?.routes.get(next)) {
             next = route.also;
             let verdict = match route.egress.and_then(|egress| Some((egress, self.transports.get(egress)?))) {
-                _ if !route.forward_media => Verdict::Held,
+                _ if !route.forward_media || route.holds(payload_type, is_sealed) => Verdict::Held,
                 Some((egress, transport)) if transport.target().is_some() => {
-                    let leave = Leave { egress, ..leave };
+                    let fill = route.silenced.octet(payload_type);
+                    let leave = Leave { egress, fill, ..leave };
                     if matches!(step, Step::Leave(_)) {
                         self.push_copy(leave, bytes);
                     } else {

@@ -66,7 +66,7 @@ impl Shard {
         }
         let source = Source { transport: transport.source, epoch: stream.epoch() };
         let content = Content::Sealed(Some(Kind::Rtp));
-        let leave = Leave { content, egress: slot, from: slot, source, index: 0 };
+        let leave = Leave { content, egress: slot, from: slot, source, index: 0, fill: None };
         match crate::route::select(&transport.routes, &packet, &mut stream.bound) {
             Some(route) => self.route_rtp(route, leave, datagram.bytes()),
             None => Step::Done(Verdict::NoFlow),
@@ -110,7 +110,14 @@ impl Shard {
             let ready = |egress: &usize| self.transports.get(*egress).is_some_and(|there| there.target().is_some());
             match egress.filter(ready) {
                 Some(egress) => {
-                    return Step::Leave(Leave { content: Content::Sealed(kind), egress, from: slot, source, index: 0 });
+                    return Step::Leave(Leave {
+                        content: Content::Sealed(kind),
+                        egress,
+                        from: slot,
+                        source,
+                        index: 0,
+                        fill: None,
+                    });
                 }
                 None => ended = Verdict::EgressNotReady,
             }

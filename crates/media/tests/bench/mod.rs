@@ -202,6 +202,8 @@ pub fn flow(id: u16, from: u16, to: u16) -> FlowPlan {
         egress_rtcp: TransportId(to),
         selector: Selector::default(),
         forward_media: true,
+        blocked: PayloadTypes::default(),
+        silenced: Silenced::default(),
         rtcp: RtcpPolicy::Forward,
     }
 }
