@@ -51,11 +51,6 @@ impl Server {
         Ok(Self { process, ng: ng.context("no ng address")?, admin: admin.context("no admin address")? })
     }
 
-    /// Its process.
-    pub fn process_id(&self) -> u32 {
-        self.process.id()
-    }
-
     /// A client of its control protocol.
     pub fn ng_client(&self) -> anyhow::Result<NgClient> {
         NgClient::connect(self.ng)

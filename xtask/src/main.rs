@@ -11,8 +11,6 @@ usage: cargo xtask <chore>
 
   serve [FLAGS]   install what the build needs, build in release mode, start the server (flags go to it)
   demo [FLAGS]    place one call through a server of its own and report on it
-  bench relay [FLAGS]
-                  drive Sallyport and rtpengine with the same packets and print what they cost each (benches/README.md)
   test            install what the tests need and run every check (this is what CI runs)
   test NAME ...   only the named stages; `test list` names them
 ";
@@ -26,7 +24,6 @@ fn main() -> ExitCode {
     let outcome = match chore.as_str() {
         "serve" => chores::serve(rest),
         "demo" => chores::demo(rest),
-        "bench" => chores::bench(rest),
         "test" => chores::test(rest),
         "help" | "--help" | "-h" => {
             print!("{USAGE}");

@@ -16,12 +16,6 @@ const BUILD: &[Package] = &[
     Package { name: "libclang-dev", evidence: &["/usr/lib/llvm-*/lib/libclang.so"] },
 ];
 
-// The yardstick, and `ip` for the networks that it is measured in.
-const BENCH: &[Package] = &[
-    Package { name: "rtpengine-daemon", evidence: &["/usr/bin/rtpengine", "/usr/sbin/rtpengine"] },
-    Package { name: "iproute2", evidence: &["/usr/sbin/ip", "/sbin/ip"] },
-];
-
 const TEST: &[Package] = &[
     Package { name: "libsrtp2-dev", evidence: &["/usr/include/srtp2/srtp.h"] },
     Package { name: "openssl", evidence: &["/usr/bin/openssl"] },
@@ -30,6 +24,8 @@ const TEST: &[Package] = &[
     Package { name: "npm", evidence: &["/usr/bin/npm", "/usr/local/bin/npm"] },
     Package { name: "kamailio", evidence: &["/usr/sbin/kamailio"] },
     Package { name: "linphone-cli", evidence: &["/usr/bin/linphonec"] },
+    Package { name: "rtpengine-daemon", evidence: &["/usr/bin/rtpengine"] },
+    Package { name: "iproute2", evidence: &["/usr/sbin/ip", "/sbin/ip"] },
 ];
 
 const CARGO_DENY: &str = "0.20.2";
@@ -39,15 +35,9 @@ pub fn for_build() -> Result<(), String> {
     install_packages(BUILD)
 }
 
-/// What `bench` needs.
-pub fn for_bench() -> Result<(), String> {
-    for_build()?;
-    install_packages(BENCH)
-}
-
 /// What `test` needs.
 pub fn for_tests(root: &Path) -> Result<(), String> {
-    for_bench()?;
+    for_build()?;
     install_packages(TEST)?;
     install_cargo_deny()?;
     install_node_packages(&root.join("tests/browser"))

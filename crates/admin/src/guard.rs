@@ -50,14 +50,17 @@ impl Guard {
         &self,
         headers: &HeaderMap,
         remote: SocketAddr,
-    ) -> Result<(), (StatusCode, &'static str)> {
+        wanted: &str,
+    ) -> Result<(), (StatusCode, String)> {
         if !remote.ip().to_canonical().is_loopback() {
-            return Err((StatusCode::FORBIDDEN, "only from this machine\n"));
+            return Err((StatusCode::FORBIDDEN, "only from this machine\n".into()));
         }
-        let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
+        let mut types = headers.get_all(header::CONTENT_TYPE).iter();
+        let only = types.next().filter(|_| types.next().is_none());
+        let content_type = only.and_then(|value| value.to_str().ok()).unwrap_or("");
         let media_type = content_type.split(';').next().unwrap_or("").trim();
-        if !media_type.eq_ignore_ascii_case("application/json") {
-            return Err((StatusCode::UNSUPPORTED_MEDIA_TYPE, "Content-Type must be application/json\n"));
+        if !media_type.eq_ignore_ascii_case(wanted) {
+            return Err((StatusCode::UNSUPPORTED_MEDIA_TYPE, format!("Content-Type must be {wanted}\n")));
         }
         Ok(())
     }
@@ -158,7 +161,7 @@ mod tests {
         let status = |remote: &str, content_type: &'static str| {
             let mut headers = HeaderMap::new();
             headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
-            let checked = guard.check_change(&headers, remote.parse().unwrap());
+            let checked = guard.check_change(&headers, remote.parse().unwrap(), "application/json");
             checked.map_or_else(|(status, _)| status.as_u16(), |()| 200)
         };
         for remote in ["127.0.0.1:5000", "[::1]:5000", "[::ffff:127.0.0.1]:5000"] {

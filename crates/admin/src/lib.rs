@@ -7,10 +7,11 @@
 //! | `/readyz` | 200 when every worker and listener runs, else 503 with what is missing |
 //! | `/calls` | the calls as a JSON list |
 //! | `/calls/ID` | one call by its Call-ID, or 404 |
+//! | `/ng` | POST, from this machine alone: a message of the ng protocol and its reply |
 //! | `POST /drain` | take no new calls, and end when the last one has ended; how many that are |
 //!
 //! What it tells it gets by [`Question`] over a channel, so that this crate knows neither session nor workers. All but
-//! `/drain` is GET and HEAD; that one is taken from this machine only, as JSON. `Host` and `Origin` are checked, because a page in an operator's browser can reach a loopback address.
+//! `/drain` and `/ng` is GET and HEAD; those are taken from this machine only, and with a content type of their own. `Host` and `Origin` are checked, because a page in an operator's browser can reach a loopback address.
 
 mod calls;
 mod guard;

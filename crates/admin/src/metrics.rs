@@ -51,7 +51,7 @@ impl Page {
         self.counter("calls_ended_total", "Calls ended, by cause.", labelled(&session.calls_ended, ["cause"]));
         self.counter(
             "refusals_total",
-            "Offers, answers and other requests about calls that were refused, by cause.",
+            "Requests of the ng protocol that were refused, by cause: by the session, or before they came to it.",
             labelled(&session.refused, ["cause"]),
         );
         self.gauge("transports", "Local media ports in use.", alone(session.transports as f64));
@@ -101,7 +101,7 @@ impl Page {
         );
         self.counter(
             "ng_malformed_total",
-            "Datagrams on the ng port without a readable cookie, dropped.",
+            "Messages of the ng protocol without a readable cookie, dropped.",
             alone(ng.malformed as f64),
         );
         self.gauge("ng_cached_replies", "Replies kept for repeated requests.", alone(ng.cached as f64));

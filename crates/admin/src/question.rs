@@ -1,5 +1,7 @@
 //! What this crate asks the rest of the process.
 
+use std::sync::Arc;
+
 use serde::Serialize;
 use tokio::sync::oneshot;
 
@@ -12,6 +14,8 @@ pub enum Question {
     Snapshot(oneshot::Sender<Box<Snapshot>>),
     /// For `/readyz`.
     Readiness(oneshot::Sender<Readiness>),
+    /// For `/ng`: a message of the ng protocol. `None`: it is such that there is no reply.
+    Ng(Vec<u8>, oneshot::Sender<Option<Arc<[u8]>>>),
     /// For `/calls`.
     Calls(oneshot::Sender<Calls>),
     /// For `/calls/ID`. `None`: there is no such call.

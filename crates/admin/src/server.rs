@@ -4,7 +4,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::{ConnectInfo, Path, Request, State};
+use axum::body::Bytes;
+use axum::extract::{ConnectInfo, DefaultBodyLimit, Path, Request, State};
 use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
@@ -23,6 +24,12 @@ const MAX_REQUESTS: usize = 32;
 
 /// A question that is not answered for this long is a 503.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Of `/ng`, as rtpengine's HTTP listener has it.
+const NG_TYPE: &str = "application/x-rtpengine-ng";
+
+/// Longest body of `/ng`.
+const MAX_MESSAGE: usize = 2 << 20;
 
 /// How to serve.
 #[derive(Clone, Debug)]
@@ -54,6 +61,7 @@ fn router(admin: &Admin, local: SocketAddr) -> Router {
         // A Call-ID may contain a slash (RFC 3261 §25.1, `word`).
         .route("/calls/{*id}", get(call))
         .route(DRAIN, post(drain))
+        .route(NG, post(ng_message).layer(DefaultBodyLimit::max(MAX_MESSAGE)))
         .fallback(async || (StatusCode::NOT_FOUND, "try /metrics, /healthz, /readyz, /calls\n"))
         .with_state(admin.questions.clone())
         .layer(middleware::from_fn_with_state(gate, admit))
@@ -64,8 +72,12 @@ struct Gate {
     requests: Semaphore,
 }
 
-/// The only path that changes something.
+/// Ends the process when the last call has ended.
 const DRAIN: &str = "/drain";
+
+/// The ng protocol. Its content type is one that no page can make a browser send without asking first (CORS), which is
+/// refused.
+const NG: &str = "/ng";
 
 /// What every request has to pass.
 async fn admit(
@@ -74,19 +86,22 @@ async fn admit(
     request: Request,
     next: Next,
 ) -> Response {
-    let changes = request.uri().path() == DRAIN;
-    let allowed = if changes { "POST" } else { "GET, HEAD" };
-    let is_allowed = if changes {
-        request.method() == Method::POST
-    } else {
-        matches!(*request.method(), Method::GET | Method::HEAD)
+    // Paths that change something, and what is sent to them.
+    let content = match request.uri().path() {
+        DRAIN => Some("application/json"),
+        NG => Some(NG_TYPE),
+        _ => None,
+    };
+    let (allowed, is_allowed) = match content {
+        Some(_) => ("POST", request.method() == Method::POST),
+        None => ("GET, HEAD", matches!(*request.method(), Method::GET | Method::HEAD)),
     };
     let headers = request.headers();
     let mut response = if let Err(refusal) = gate.guard.check(headers) {
         refusal.into_response()
     } else if !is_allowed {
         (StatusCode::METHOD_NOT_ALLOWED, [(header::ALLOW, allowed)], format!("only {allowed}\n")).into_response()
-    } else if let Some(refusal) = changes.then(|| gate.guard.check_change(headers, remote).err()).flatten() {
+    } else if let Some(refusal) = content.and_then(|content| gate.guard.check_change(headers, remote, content).err()) {
         refusal.into_response()
     } else if let Ok(_permit) = gate.requests.try_acquire() {
         next.run(request).await
@@ -97,6 +112,13 @@ async fn admit(
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     response
+}
+
+async fn ng_message(State(questions): Questions, message: Bytes) -> Result<Response, Unanswered> {
+    Ok(match ask(&questions, |back| Question::Ng(message.to_vec(), back)).await? {
+        Some(reply) => ([(header::CONTENT_TYPE, NG_TYPE)], reply.to_vec()).into_response(),
+        None => (StatusCode::BAD_REQUEST, "the body is no message: cookie, space, dictionary\n").into_response(),
+    })
 }
 
 type Questions = State<mpsc::Sender<Question>>;

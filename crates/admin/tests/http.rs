@@ -28,6 +28,10 @@ async fn start(missing: &'static [&'static str]) -> SocketAddr {
                     let call = CallSummary { id: "a/b@c".into(), state: "answered", ..CallSummary::default() };
                     way.send(Calls { total: 1, calls: vec![call] }).unwrap();
                 }
+                Question::Ng(message, way) => {
+                    let reply = message.strip_suffix(b" ping").map(|cookie| [cookie, b" pong"].concat().into());
+                    way.send(reply).unwrap();
+                }
                 Question::Call(id, way) => {
                     let call = CallDetail { id: id.clone(), worker: 3, ..CallDetail::default() };
                     way.send((id == "a/b@c").then(|| Box::new(call))).unwrap();
@@ -151,4 +155,42 @@ async fn serving_ends_when_it_is_told_to() {
     let (sender, _questions) = mpsc::channel(1);
     let admin = Admin { questions: sender, hosts: watch::channel(Vec::new()).1 };
     serve(listener, admin, std::future::ready(())).await.unwrap();
+}
+
+async fn post(address: SocketAddr, headers: &str, body: &str) -> (u16, String) {
+    let length = body.len();
+    let head = format!("POST /ng HTTP/1.1\r\nConnection: close\r\nContent-Length: {length}\r\n{headers}\r\n");
+    send(address, &(head + body)).await
+}
+
+#[tokio::test]
+async fn the_ng_protocol_is_served_to_those_who_say_what_it_is() {
+    let address = start(&[]).await;
+    let good = "Host: localhost\r\nContent-Type: application/x-rtpengine-ng\r\n";
+    let (status, response) = post(address, good, "c1 ping").await;
+    assert_eq!((status, body(&response)), (200, "c1 pong"));
+    assert!(response.to_ascii_lowercase().contains("content-type: application/x-rtpengine-ng\r\n"), "{response}");
+    assert_eq!(post(address, good, "nonsense").await.0, 400);
+    for content_type in ["", "Content-Type: text/plain\r\n", "Content-Type: application/json\r\n"] {
+        assert_eq!(post(address, &format!("Host: localhost\r\n{content_type}"), "c1 ping").await.0, 415);
+    }
+    let twice = format!("{good}Content-Type: text/plain\r\n");
+    assert_eq!(post(address, &twice, "c1 ping").await.0, 415);
+    let rebound = good.replace("localhost", "evil.example");
+    assert_eq!(post(address, &rebound, "c1 ping").await.0, 403);
+    let crossed = format!("{good}Origin: http://evil.example\r\n");
+    assert_eq!(post(address, &crossed, "c1 ping").await.0, 403);
+    let (status, response) = request(address, "GET", "/ng", "Host: localhost\r\n").await;
+    assert!(status == 405 && response.to_ascii_lowercase().contains("allow: post\r\n"), "{response}");
+    assert_eq!(request(address, "OPTIONS", "/ng", "Host: localhost\r\n").await.0, 405, "no CORS");
+    assert_eq!(request(address, "POST", "/calls", good).await.0, 405);
+}
+
+#[tokio::test]
+async fn a_message_over_http_has_a_longest_length() {
+    let address = start(&[]).await;
+    let head =
+        "POST /ng HTTP/1.1\r\nConnection: close\r\nHost: localhost\r\nContent-Type: application/x-rtpengine-ng\r\n";
+    let (status, _) = send(address, &format!("{head}Content-Length: 2097153\r\n\r\n")).await;
+    assert_eq!(status, 413);
 }

@@ -5,9 +5,10 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher, RandomState};
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+use crate::Peer;
 
 /// How long and how much is kept.
 #[derive(Clone, Copy, Debug)]
@@ -35,7 +36,7 @@ pub(crate) struct Cookies {
     bounds: Bounds,
     hashers: (RandomState, RandomState),
     /// Requests under way, with the peers that wait beside the first.
-    waiting: HashMap<Digest, Vec<SocketAddr>>,
+    waiting: HashMap<Digest, Vec<Peer>>,
     answered: HashMap<Digest, Arc<[u8]>>,
     /// The answered ones, oldest first.
     order: VecDeque<(Instant, Digest)>,
@@ -61,7 +62,7 @@ impl Cookies {
         Digest(self.hashers.0.hash_one(datagram), self.hashers.1.hash_one(datagram))
     }
 
-    pub(crate) fn look_up(&mut self, now: Instant, digest: Digest, peer: SocketAddr) -> Seen {
+    pub(crate) fn look_up(&mut self, now: Instant, digest: Digest, peer: Peer) -> Seen {
         self.expire(now);
         if let Some(reply) = self.answered.get(&digest) {
             return Seen::Answered(reply.clone());
@@ -78,7 +79,7 @@ impl Cookies {
     }
 
     /// A request is under way.
-    pub(crate) fn begin(&mut self, digest: Digest, peer: SocketAddr) {
+    pub(crate) fn begin(&mut self, digest: Digest, peer: Peer) {
         self.waiting.insert(digest, vec![peer]);
     }
 
@@ -87,8 +88,13 @@ impl Cookies {
         self.waiting.len()
     }
 
+    /// Nobody will answer a request: whoever waits for it is given back, and it may come again.
+    pub(crate) fn give_up(&mut self, digest: Digest) -> Vec<Peer> {
+        self.waiting.remove(&digest).unwrap_or_default()
+    }
+
     /// A request is answered; gives back all that wait for it.
-    pub(crate) fn finish(&mut self, now: Instant, digest: Digest, reply: Arc<[u8]>) -> Vec<SocketAddr> {
+    pub(crate) fn finish(&mut self, now: Instant, digest: Digest, reply: Arc<[u8]>) -> Vec<Peer> {
         self.bytes += reply.len();
         if let Some(former) = self.answered.insert(digest, reply) {
             self.bytes -= former.len();
@@ -125,8 +131,8 @@ mod tests {
 
     const BOUNDS: Bounds = Bounds { age: Duration::from_secs(30), entries: 3, bytes: 100 };
 
-    fn peer(port: u16) -> SocketAddr {
-        SocketAddr::from(([192, 0, 2, 1], port))
+    fn peer(number: u64) -> Peer {
+        Peer::Connection(number)
     }
 
     fn answer(cookies: &mut Cookies, now: Instant, name: &[u8], reply: &[u8]) {

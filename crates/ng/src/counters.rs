@@ -1,19 +1,34 @@
 //! What a server has counted since it began.
 
+use crate::Fault;
+
 /// What a server has counted since it began.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Counters {
     /// Commands answered, by command and result, in the order of `ALL`.
     answered: [[u64; CommandResult::ALL.len()]; CommandName::ALL.len()],
+    /// In the order of [`Fault::LABELS`].
+    faults: [u64; Fault::LABELS.len()],
     /// Repeated requests: answered from the cache or together with the first, or absorbed.
     pub retransmissions: u64,
-    /// Datagrams without a readable cookie: dropped.
+    /// Messages without a readable cookie: dropped.
     pub malformed: u64,
 }
 
 impl Counters {
     pub(crate) fn count(&mut self, command: CommandName, result: CommandResult) {
         self.answered[command as usize][result as usize] += 1;
+    }
+
+    pub(crate) fn count_fault(&mut self, fault: &Fault) {
+        if let Some(count) = self.faults.get_mut(fault.index()) {
+            *count += 1;
+        }
+    }
+
+    /// What was refused before it came to the session, or in its place: label and count.
+    pub fn faults(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
+        Fault::LABELS.into_iter().zip(self.faults)
     }
 
     /// Commands answered.
@@ -42,6 +57,8 @@ pub enum CommandName {
     Delete,
     /// `query`
     Query,
+    /// `block media` and the like, and their contraries.
+    Treat,
     /// `list`
     List,
     /// `statistics`
@@ -56,12 +73,13 @@ pub enum CommandName {
 
 impl CommandName {
     /// One of each.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Ping,
         Self::Offer,
         Self::Answer,
         Self::Delete,
         Self::Query,
+        Self::Treat,
         Self::List,
         Self::Statistics,
         Self::Unsupported,
@@ -77,6 +95,7 @@ impl CommandName {
             Self::Answer => "answer",
             Self::Delete => "delete",
             Self::Query => "query",
+            Self::Treat => "treat",
             Self::List => "list",
             Self::Statistics => "statistics",
             Self::Unsupported => "unsupported",

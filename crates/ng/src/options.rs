@@ -4,91 +4,113 @@ use std::time::Duration;
 
 use control::{HashAlgorithm, Profile};
 use session::{
-    AddressFamily, DtlsOption, EndpointLearning, IceLite, IceOption, MediaProfile, Options, TransportProtocol,
+    AddressFamily, AttributeChange, AttributeEdit, AttributeLevel, DtlsOption, EndpointLearning, IceLite, IceOption,
+    MediaProfile, Options, TransportProtocol,
 };
 
 use crate::Value;
 use crate::keys::{Keys, excerpt, name, normal, number, strings, text};
+use crate::request::Ignored;
 
 const TRANSCODES: &str = "this relay does not transcode";
 const RECORDS: &str = "this relay does not record";
 const PLAYS: &str = "this relay does not play media";
 const EDITS: &str = "this relay has no such edit of the description";
-const BLOCKS: &str = "this relay does not block or replace media";
+const FORKS: &str = "this relay does not fork media on an offer";
+const DTMF: &str = "this relay can only drop telephone events";
+const LENGTHS: &str = "this relay does not judge packets by their length";
 
 /// Flags that ask for what changes a call and is not there: the flag, why.
-const UNSUPPORTED_FLAGS: [(&str, &str); 24] = [
+const UNSUPPORTED_FLAGS: [(&str, &str); 18] = [
     ("always-transcode", TRANSCODES),
     ("force-transcoding", TRANSCODES),
-    ("reorder-codecs", EDITS),
-    ("single-codec", EDITS),
-    ("strip-extmap", EDITS),
     ("inject-DTMF", PLAYS),
     ("detect-DTMF", PLAYS),
-    ("block-DTMF", BLOCKS),
-    ("block-short", BLOCKS),
-    ("block-short-packets", BLOCKS),
-    ("block-egress", BLOCKS),
-    ("block-media", BLOCKS),
-    ("silence-media", BLOCKS),
+    ("block-short", LENGTHS),
+    ("block-short-packets", LENGTHS),
     ("audio-player", PLAYS),
     ("generate-RTCP", "this relay passes RTCP on"),
-    ("mirror-RTCP", "this relay does not fork media"),
-    ("RTCP-mirror", "this relay does not fork media"),
-    ("SIPREC", "this relay does not fork media"),
+    ("mirror-RTCP", FORKS),
+    ("RTCP-mirror", FORKS),
+    ("SIPREC", FORKS),
     ("mix", "this relay does not mix"),
     ("record-call", RECORDS),
     ("start-recording", RECORDS),
-    ("passthrough", "this relay always ends the security association of each leg"),
-    ("bundle", EDITS),
     ("media-echo", PLAYS),
+    ("block-media", "use the command block media"),
+    ("silence-media", "use the command silence media"),
+    ("block-egress", "use the command block media"),
 ];
 
-/// Flags that name what is so anyway, or what only matters for things that are not there.
-const FLAGS_WITHOUT_EFFECT: [&str; 25] = [
+/// Flags that name what is so anyway, or what matters only for things that are not there.
+const FLAGS_WITHOUT_EFFECT: [&str; 39] = [
+    "all",
     "allow-asymmetric-codecs",
     "allow-no-codec-media",
     "allow-transcoding",
     "asymmetric-codecs",
+    "bidirectional",
     "debug",
     "debugging",
+    "directional",
     "discard-recording",
+    "discard-recording-db",
     "early-media",
+    "egress",
     "exclude-recording",
     "exclude-recording-db",
-    "discard-recording-db",
-    "skip-recording-db",
+    "full-rtcp-attribute",
+    "NAT-wait",
+    "inactive",
+    "new-branch",
     "no-codec-renegotiation",
     "no-jitter-buffer",
     "no-passthrough",
     "no-player",
+    "no-port-latching",
     "no-redis-update",
+    "pad-crypto",
+    "pierce-NAT",
+    "port-latching",
     "provisional",
     "recrypt",
     "reuse-codecs",
+    "skip-recording-db",
     "static-codecs",
+    "symmetric",
     "symmetric-codecs",
+    "trust-address",
     "unidirectional",
-    "bidirectional",
-    "new-branch",
+    "unsubscribe",
+    "force",
 ];
 
+/// Flags without effect that every SBC's configuration has: nobody needs to be told.
+const QUIET_FLAGS: [&str; 2] = ["trust-address", "symmetric"];
+
 /// Keys that matter to no call that this relay can make.
-const KEYS_WITHOUT_EFFECT: [&str; 10] = [
+const KEYS_WITHOUT_EFFECT: [&str; 17] = [
     "SIP-message-type",
     "sip-message-type",
     "SIP-code",
     "sip-code",
+    "sip-response-code",
     "instance",
     "metadata",
+    "output-destination",
     "recording-dir",
     "recording-file",
     "recording-path",
     "recording-pattern",
+    "recording-vsc",
+    "xmlrpc-callback",
+    "T38-version",
+    "volume",
+    "all",
 ];
 
-/// Reads what is left in `keys` when the parties are taken out. Gives the options and the names of what was ignored.
-pub(crate) fn read(keys: Keys) -> Result<(Options, Vec<String>), String> {
+/// Reads what is left in `keys` when the parties are taken out. Gives the options and what was ignored.
+pub(crate) fn read(keys: Keys) -> Result<(Options, Vec<Ignored>), String> {
     let mut reader = Reader { options: Options::default(), ignored: Vec::new() };
     for (key, value) in keys.rest() {
         reader.key(&key, &value)?;
@@ -98,7 +120,7 @@ pub(crate) fn read(keys: Keys) -> Result<(Options, Vec<String>), String> {
 
 struct Reader {
     options: Options,
-    ignored: Vec<String>,
+    ignored: Vec<Ignored>,
 }
 
 impl Reader {
@@ -118,6 +140,13 @@ impl Reader {
             "ICE" => self.each(key, value, Self::ice)?,
             "direction" => self.direction(strings(key, value)?),
             "codec" => self.codecs(value)?,
+            "sdp-attr" => self.attributes(value)?,
+            "sdp-media-remove" => options.media_remove.extend(strings(key, value)?),
+            "extmap" => self.extmaps(value)?,
+            "DTMF-security" if matches!(text(key, value)?.as_str(), "drop" | "off") => {
+                options.block_dtmf = Some(text(key, value)? == "drop");
+            }
+            "delay-buffer" | "DTMF-delay" | "ptime" | "ptime-reverse" if number(key, value)? == 0 => {}
             "T.38" | "T38" => self.each(key, value, Self::t38)?,
             "ICE-lite" => options.ice_lite = Some(ice_lite(&text(key, value)?)?),
             "transport-protocol" => options.transport_protocol = Some(transport_protocol(&text(key, value)?)?),
@@ -171,17 +200,26 @@ impl Reader {
             "generate-RTCP" if word()? != "off" => "this relay passes RTCP on",
             "audio-player" if !matches!(word()?.as_str(), "off" | "default") => PLAYS,
             "media-echo" | "moh" => PLAYS,
-            "drop-traffic" if word()? != "stop" => BLOCKS,
-            "DTMF-security" if word()? != "off" => BLOCKS,
-            "delay-buffer" if number(key, value)? != 0 => "this relay does not delay media",
-            "ptime" | "ptime-reverse" if number(key, value)? != 0 => "this relay does not repacketize",
-            "sdp-attr" | "sdp-media-remove" | "extmap" | "bundle" | "template" => EDITS,
+            "drop-traffic" if word()? != "stop" => "use the command block media",
+            "DTMF-security" if word()? != "off" => DTMF,
+            "delay-buffer" | "DTMF-delay" => "this relay does not delay media",
+            "ptime" | "ptime-reverse" => "this relay does not repacketize",
+            "DTMF-security-trigger"
+            | "DTMF-security-trigger-end"
+            | "trigger"
+            | "trigger-end"
+            | "end-trigger"
+            | "trigger-end-time"
+            | "trigger-end-digits" => "this relay does not detect DTMF",
+            "bundle" | "template" => EDITS,
             "alias" | "peer" | "inbound-peer" | "outbound-peer" => "this relay knows a party by its tag",
-            "record-call" | "generate-RTCP" | "audio-player" | "drop-traffic" | "DTMF-security" | "delay-buffer"
-            | "ptime" | "ptime-reverse" => return Ok(()),
-            _ if KEYS_WITHOUT_EFFECT.contains(&key) => return Ok(()),
+            "record-call" | "generate-RTCP" | "audio-player" | "drop-traffic" | "DTMF-security" => return Ok(()),
+            _ if KEYS_WITHOUT_EFFECT.contains(&key) => {
+                self.ignored.push(Ignored::WithoutEffect(key.to_owned()));
+                return Ok(());
+            }
             _ => {
-                self.ignored.push(excerpt(key));
+                self.ignore(key);
                 return Ok(());
             }
         };
@@ -195,6 +233,9 @@ impl Reader {
         let behind = |prefix: &str| {
             flag.starts_with(prefix).then(|| written.get(prefix.len()..)).flatten().filter(|rest| !rest.is_empty())
         };
+        if FLAGS_WITHOUT_EFFECT.contains(&flag.as_str()) && !QUIET_FLAGS.contains(&flag.as_str()) {
+            self.ignored.push(Ignored::WithoutEffect(flag.clone()));
+        }
         let flags = &mut self.options.flags;
         match flag.as_str() {
             "trust-address" => flags.trust_address = true,
@@ -216,6 +257,11 @@ impl Reader {
             "no-tls-id" => flags.no_tls_id = true,
             "reject-ICE" => flags.reject_ice = true,
             "pad-crypto" => flags.pad_crypto = true,
+            "single-codec" => flags.single_codec = true,
+            "reorder-codecs" => flags.reorder_codecs = true,
+            "strip-extmap" => flags.strip_extmap = true,
+            "fragment" => flags.fragment = true,
+            "block-DTMF" => self.options.block_dtmf = Some(true),
             _ if FLAGS_WITHOUT_EFFECT.contains(&flag.as_str()) => {}
             _ => {
                 if let Some((_, reason)) = UNSUPPORTED_FLAGS.iter().find(|(name, _)| *name == flag) {
@@ -234,14 +280,16 @@ impl Reader {
                     self.t38(option)?;
                 } else if let Some(option) = behind("endpoint-learning-") {
                     self.options.endpoint_learning = Some(endpoint_learning(option)?);
-                } else if behind("sdp-attr-").is_some() {
-                    self.unsupported(&excerpt(&flag), EDITS);
+                } else if let Some(edit) = behind("sdp-attr-") {
+                    self.attribute_flag(edit)?;
+                } else if let Some(media) = behind("sdp-media-remove-") {
+                    self.options.media_remove.push(media.to_owned());
                 } else if let Ok(profile) = written.parse::<MediaProfile>() {
                     self.options.transport_protocol = Some(TransportProtocol::Profile(profile));
                 } else if let Some((key, value)) = written.split_once('=') {
                     self.written_key(&normal(key), value)?;
                 } else {
-                    self.ignored.push(excerpt(written));
+                    self.ignore(written);
                 }
             }
         }
@@ -259,7 +307,7 @@ impl Reader {
         }
         // A list in a list would bring the parser here again; flags inside `flags=` are not a thing.
         if matches!(key, "flags" | "rtpp-flags") {
-            self.ignored.push(excerpt(key));
+            self.ignore(key);
             return Ok(());
         }
         let value = match value.strip_prefix('[').and_then(|value| value.strip_suffix(']')) {
@@ -286,7 +334,7 @@ impl Reader {
             "session-name" => replace.session_name = true,
             "zero-address" => replace.zero_address = true,
             "force-increment-sdp-ver" => replace.force_increment = true,
-            other => self.ignored.push(format!("replace {}", excerpt(other))),
+            other => self.ignore(&format!("replace {other}")),
         }
         Ok(())
     }
@@ -400,17 +448,87 @@ impl Reader {
     }
 
     fn codec_operation(&mut self, operation: &str, codec: &str) {
+        let options = &mut self.options.codec;
         match operation {
-            "strip" => self.options.codec.strip.push(codec.to_owned()),
-            "except" => self.options.codec.except.push(codec.to_owned()),
-            "offer" => self.unsupported("codec offer", EDITS),
-            "transcode" | "mask" | "consume" | "accept" | "set" => {
+            "strip" => options.strip.push(codec.to_owned()),
+            "mask" => options.mask.push(codec.to_owned()),
+            "except" => options.except.push(codec.to_owned()),
+            "offer" => options.offer.push(codec.to_owned()),
+            "transcode" | "consume" | "accept" | "set" => {
                 self.unsupported(&format!("codec {operation}"), TRANSCODES);
             }
-            // `ignore` keeps a codec out of transcoding, which there is none of.
-            "ignore" => {}
-            other => self.ignored.push(format!("codec {}", excerpt(other))),
+            // It keeps a codec out of transcoding, which there is none of.
+            "ignore" => self.ignored.push(Ignored::WithoutEffect("codec ignore".to_owned())),
+            other => self.ignore(&format!("codec {other}")),
         }
+    }
+
+    fn extmaps(&mut self, value: &Value) -> Result<(), String> {
+        let Value::Dictionary(operations) = value else {
+            return Err(format!("extmap is {}, not a dictionary", value.kind()));
+        };
+        for (operation, uris) in &operations.0 {
+            match normal(&String::from_utf8_lossy(operation)).as_str() {
+                // Without a transcoder nobody but the peer could use what is masked.
+                "strip" | "mask" => self.options.extmap_strip.extend(strings("extmap", uris)?),
+                other => self.unsupported(&format!("extmap {}", excerpt(other)), EDITS),
+            }
+        }
+        Ok(())
+    }
+
+    /// `{"audio": {"add": ["ptime:20"], "substitute": [["a", "b"]]}}`
+    fn attributes(&mut self, value: &Value) -> Result<(), String> {
+        let not = |what: &str, value: &Value| Err(format!("{what} is {}, not a dictionary", value.kind()));
+        let Value::Dictionary(levels) = value else { return not("sdp-attr", value) };
+        for (level, commands) in &levels.0 {
+            let level = String::from_utf8_lossy(level).into_owned();
+            let Value::Dictionary(commands) = commands else {
+                return not(&format!("sdp-attr {}", excerpt(&level)), commands);
+            };
+            for (command, values) in &commands.0 {
+                let command = String::from_utf8_lossy(command).into_owned();
+                match values {
+                    // A list of pairs, or one pair alone.
+                    Value::List(pairs) if command == "substitute" && pairs.iter().all(is_list) => {
+                        for pair in pairs {
+                            self.attribute(&level, &command, &strings("sdp-attr substitute", pair)?)?;
+                        }
+                    }
+                    values => self.attribute(&level, &command, &strings("sdp-attr", values)?)?,
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// `remove-audio-ssrc:`, `substitute-none-sendrecv>sendonly`; `--` stands for `=` and `..` for a space.
+    fn attribute_flag(&mut self, written: &str) -> Result<(), String> {
+        let bad = || bad("sdp-attr", written);
+        let (command, rest) = written.split_once('-').ok_or_else(bad)?;
+        let (level, value) = rest.split_once('-').ok_or_else(bad)?;
+        let value = value.replace("--", "=").replace("..", " ");
+        let values: Vec<String> = match command {
+            "substitute" => value.splitn(2, '>').map(str::to_owned).collect(),
+            _ => vec![value],
+        };
+        self.attribute(level, command, &values)
+    }
+
+    fn attribute(&mut self, level: &str, command: &str, values: &[String]) -> Result<(), String> {
+        let level = match level {
+            "none" | "global" => AttributeLevel::Session,
+            media => AttributeLevel::Media(media.to_owned()),
+        };
+        let changes: Vec<AttributeChange> = match (command, values) {
+            ("add", values) => values.iter().cloned().map(AttributeChange::Add).collect(),
+            ("remove", values) => values.iter().cloned().map(AttributeChange::Remove).collect(),
+            ("substitute", [from, to, ..]) => vec![AttributeChange::Substitute(from.clone(), to.clone())],
+            _ => return Err(bad("sdp-attr", command)),
+        };
+        let edits = changes.into_iter().map(|change| AttributeEdit { level: level.clone(), change });
+        self.options.attributes.extend(edits);
+        Ok(())
     }
 
     fn t38(&mut self, option: &str) -> Result<(), String> {
@@ -429,9 +547,17 @@ impl Reader {
         strings(key, value)?.iter().try_for_each(|item| read(self, item))
     }
 
+    fn ignore(&mut self, name: &str) {
+        self.ignored.push(Ignored::Unknown(excerpt(name)));
+    }
+
     fn unsupported(&mut self, name: &str, reason: &str) {
         self.options.unsupported.push(format!("{name} ({reason})"));
     }
+}
+
+fn is_list(value: &Value) -> bool {
+    matches!(value, Value::List(_))
 }
 
 fn transport_protocol(value: &str) -> Result<TransportProtocol, String> {

@@ -4,13 +4,32 @@ use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
 
-use session::{CallReport, MediaReport, Refusal, Reply, SessionStatistics, StreamReport, TagReport, Tally, Totals};
+use control::QualitySample;
+use session::{
+    CallReport, MediaReport, Refusal, Reply, SessionStatistics, SsrcReport, StreamReport, TagReport, Tally, Totals,
+};
 
-use crate::{CommandName, CommandResult, Counters, Dictionary, Value};
+use crate::{CommandName, CommandResult, Counters, Dictionary, Fault, Value};
+
+/// Which parts of a query's reply are wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Parts {
+    pub(crate) ssrcs: bool,
+    pub(crate) tags: bool,
+}
+
+impl Parts {
+    pub(crate) const ALL: Self = Self { ssrcs: true, tags: true };
+}
 
 /// `error` with its reason.
-pub(crate) fn error(reason: &str) -> (CommandResult, Dictionary) {
+fn error(reason: &str) -> (CommandResult, Dictionary) {
     (CommandResult::Error, result(CommandResult::Error).with("error-reason", Value::string(reason)))
+}
+
+/// `load limit` with its message.
+fn load_limit(message: &str) -> (CommandResult, Dictionary) {
+    (CommandResult::LoadLimit, result(CommandResult::LoadLimit).with("message", Value::string(message)))
 }
 
 /// To `ping`.
@@ -18,19 +37,24 @@ pub(crate) fn pong() -> (CommandResult, Dictionary) {
     (CommandResult::Pong, result(CommandResult::Pong))
 }
 
+/// To what did not come to the session.
+pub(crate) fn fault(fault: &Fault, knows_load_limit: bool) -> (CommandResult, Dictionary) {
+    match fault {
+        Fault::TooManyRequests if knows_load_limit => load_limit(&fault.to_string()),
+        _ => error(&fault.to_string()),
+    }
+}
+
 /// To what the session refused.
-pub(crate) fn refusal(refusal: &Refusal, load_limit: bool) -> (CommandResult, Dictionary) {
+pub(crate) fn refusal(refusal: &Refusal, knows_load_limit: bool) -> (CommandResult, Dictionary) {
     match refusal {
-        Refusal::LoadLimit(_) if load_limit => {
-            let reply = result(CommandResult::LoadLimit).with("message", Value::string(refusal.to_string()));
-            (CommandResult::LoadLimit, reply)
-        }
+        Refusal::LoadLimit(_) if knows_load_limit => load_limit(&refusal.to_string()),
         _ => error(&refusal.to_string()),
     }
 }
 
 /// To what the session did.
-pub(crate) fn done(reply: &Reply, counters: &Counters) -> (CommandResult, Dictionary) {
+pub(crate) fn done(reply: &Reply, counters: &Counters, parts: Parts) -> (CommandResult, Dictionary) {
     let mut dictionary = result(CommandResult::Ok);
     match reply {
         Reply::Sdp(rewritten) => {
@@ -44,61 +68,118 @@ pub(crate) fn done(reply: &Reply, counters: &Counters) -> (CommandResult, Dictio
                 dictionary.insert("warning", Value::string(warning));
             }
             if let Some(report) = &deleted.report {
-                call(report, &mut dictionary);
+                call(report, parts, &mut dictionary);
             }
         }
-        Reply::Query(report) => call(report, &mut dictionary),
-        Reply::List(calls) => dictionary.insert("calls", Value::List(calls.iter().map(Value::string).collect())),
+        Reply::Query(report) => call(report, parts, &mut dictionary),
+        Reply::Done => {}
+        Reply::List(calls) => dictionary.insert("calls", list(calls)),
         Reply::Statistics(session) => dictionary.insert("statistics", statistics(session, counters).into()),
     }
     (CommandResult::Ok, dictionary)
 }
 
-/// What is left of a reply that fits no datagram.
-pub(crate) fn shortened(reply: &Reply) -> (CommandResult, Dictionary) {
-    match reply {
-        Reply::Deleted(_) => {
-            let warning = Value::string("Statistics left out: too long for a datagram");
-            (CommandResult::Ok, result(CommandResult::Ok).with("warning", warning))
-        }
-        _ => error("Reply too long for a datagram"),
-    }
+/// Ever less of a reply that does not fit its transport; nothing where a part would be of no use.
+pub(crate) fn shortened(reply: &Reply) -> impl Iterator<Item = (CommandResult, Dictionary)> + '_ {
+    // What an SBC makes variables of (totals, SSRC) stays longest.
+    let parts = [(Parts { tags: false, ..Parts::ALL }, "tags"), (Parts { tags: false, ssrcs: false }, "tags and SSRC")];
+    let report = match reply {
+        Reply::Deleted(deleted) => deleted.report.as_deref(),
+        Reply::Query(report) => Some(&**report),
+        _ => None,
+    };
+    let reports = parts.into_iter().filter_map(move |(parts, missing)| {
+        let warning = format!("{missing} left out: too long for the transport");
+        let mut dictionary = result(CommandResult::Ok).with("warning", Value::string(warning));
+        call(report?, parts, &mut dictionary);
+        Some((CommandResult::Ok, dictionary))
+    });
+    let calls = match reply {
+        Reply::List(calls) => calls.as_slice(),
+        _ => &[],
+    };
+    let halves =
+        std::iter::successors(Some(calls.len() / 2), |length| Some(length / 2)).take_while(|&length| length > 0);
+    let lists = halves.filter_map(|length| Some((length, calls.get(..length)?))).map(|(length, some)| {
+        let warning = format!("{length} of {} calls: the rest is too long for the transport", calls.len());
+        (CommandResult::Ok, result(CommandResult::Ok).with("warning", Value::string(warning)).with("calls", list(some)))
+    });
+    reports.chain(lists)
+}
+
+fn list(calls: &[String]) -> Value {
+    Value::List(calls.iter().map(Value::string).collect())
 }
 
 fn result(result: CommandResult) -> Dictionary {
     Dictionary::new().with("result", Value::string(result.name()))
 }
 
-fn call(report: &CallReport, dictionary: &mut Dictionary) {
+fn call(report: &CallReport, parts: Parts, dictionary: &mut Dictionary) {
     let created = since_1970(report.created);
     dictionary.insert("created", Value::count(created.as_secs()));
     dictionary.insert("created_us", Value::count(u64::from(created.subsec_micros())));
     dictionary.insert("created_ts", micros(created));
     dictionary.insert("last signal", seconds(report.last_signal));
     dictionary.insert("last redis update", Value::Integer(0));
-    let mut ssrcs = Dictionary::new();
-    for (ssrc, stream) in &report.ssrcs {
-        let entry = Dictionary::new()
-            .with("packets", Value::count(stream.packets))
-            .with("bytes", Value::count(stream.bytes))
-            .with("last RTP timestamp", Value::Integer(i64::from(stream.last_timestamp)))
-            .with("last RTP seq", Value::Integer(i64::from(stream.last_sequence_number)))
-            .with("cumulative loss", Value::Integer(stream.cumulative_loss))
-            .with("jitter", Value::Integer(i64::from(stream.jitter)));
-        ssrcs.insert(ssrc.to_string(), entry.into());
+    if parts.ssrcs {
+        let mut ssrcs = Dictionary::new();
+        for (number, stream) in &report.ssrcs {
+            ssrcs.insert(number.to_string(), self::ssrc(stream, report.at).into());
+        }
+        dictionary.insert("SSRC", ssrcs.into());
     }
-    dictionary.insert("SSRC", ssrcs.into());
-    let mut tags = Dictionary::new();
-    let mut names = HashSet::new();
-    for tag in &report.tags {
-        // Branches that have not answered have no tag, and a key can stand only once.
-        let name = if names.insert(&tag.tag) { Some(&tag.tag) } else { tag.via_branch.as_ref() };
-        if let Some(name) = name {
-            tags.insert(name, self::tag(tag).into());
+    if parts.tags {
+        dictionary.insert("tags", tags(&report.tags).into());
+    }
+    dictionary.insert("totals", totals(&report.totals).into());
+}
+
+fn ssrc(report: &SsrcReport, now: SystemTime) -> Dictionary {
+    let mut dictionary = Dictionary::new()
+        .with("packets", Value::count(report.packets))
+        .with("bytes", Value::count(report.bytes))
+        .with("last RTP timestamp", Value::Integer(i64::from(report.last_timestamp)))
+        .with("last RTP seq", Value::Integer(i64::from(report.last_sequence_number)))
+        .with("cumulative loss", Value::Integer(report.cumulative_loss))
+        .with("jitter", Value::Integer(i64::from(report.jitter)));
+    if let Some(quality) = &report.quality {
+        let average = mos(&quality.average).with("samples", Value::Integer(i64::from(quality.samples)));
+        dictionary.insert("average MOS", average.into());
+        for (name, sample) in [("lowest MOS", &quality.lowest), ("highest MOS", &quality.highest)] {
+            let at = now.checked_sub(sample.age).unwrap_or(now);
+            dictionary.insert(name, mos(sample).with("reported at", seconds(at)).into());
         }
     }
-    dictionary.insert("tags", tags.into());
-    dictionary.insert("totals", totals(&report.totals).into());
+    dictionary
+}
+
+/// In rtpengine's units: tenths, microseconds, milliseconds, percent.
+fn mos(sample: &QualitySample) -> Dictionary {
+    let round_trip = micros(sample.round_trip.unwrap_or_default());
+    Dictionary::new()
+        .with("MOS", Value::Integer(i64::from((sample.mos + 5) / 10)))
+        .with("round-trip time", round_trip.clone())
+        .with("round-trip time leg", round_trip)
+        .with("jitter", Value::Integer(i64::try_from(sample.jitter.as_millis()).unwrap_or(i64::MAX)))
+        .with("packet loss", Value::Integer(i64::from((sample.loss + 50) / 100)))
+}
+
+/// Every party under a key of its own: its tag, or where it has none yet, what tells it apart.
+fn tags(reports: &[TagReport]) -> Dictionary {
+    let mut dictionary = Dictionary::new();
+    let mut names: HashSet<String> = reports.iter().map(|report| report.tag.clone()).collect();
+    let mut seen = HashSet::new();
+    for (index, report) in reports.iter().enumerate() {
+        let own = Some(&report.tag).filter(|tag| seen.insert((*tag).clone())).cloned();
+        let branch = || report.via_branch.clone().filter(|branch| names.insert(branch.clone()));
+        let number = || (index..).map(|number| format!("#{number}"));
+        let name = own.or_else(branch).or_else(|| number().find(|name| names.insert(name.clone())));
+        if let Some(name) = name {
+            dictionary.insert(name, tag(report).into());
+        }
+    }
+    dictionary
 }
 
 fn tag(tag: &TagReport) -> Dictionary {
@@ -155,11 +236,14 @@ fn stream(stream: &StreamReport) -> Dictionary {
         dictionary.insert("crypto suite", Value::string(profile.sdes_name()));
     }
     let last = stream.last_packet.map_or(Value::Integer(0), seconds);
+    dictionary.insert("last packet", last.clone());
+    dictionary.insert("last kernel packet", Value::Integer(0));
+    dictionary.insert("last user packet", last);
+    // A number, not a list: Kamailio finds by it which statistics belong to a label. All are under `ingress SSRCs`.
+    if let Some(&ssrc) = stream.ssrcs.first() {
+        dictionary.insert("SSRC", Value::Integer(i64::from(ssrc)));
+    }
     dictionary
-        .with("last packet", last.clone())
-        .with("last kernel packet", Value::Integer(0))
-        .with("last user packet", last)
-        .with("SSRC", numbers(&stream.ssrcs))
         .with("flags", words(&stream.flags))
         .with("stats", tally(stream.received).into())
         .with("stats_out", tally(stream.sent).into())

@@ -3,10 +3,11 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use session::{Delete, Negotiation, Query, Request};
+use session::{Delete, Negotiation, Party, Query, Request, Treat, Treatment};
 
-use crate::keys::{Keys, excerpt, normal, number, strings};
-use crate::{CommandName, Dictionary, Value, options};
+use crate::keys::{Keys, excerpt, normal, number, strings, text};
+use crate::reply::Parts;
+use crate::{CommandName, Dictionary, Fault, Value, options};
 
 /// Longest time that a delete may ask ports to stay open.
 const MAX_DELETE_DELAY: u64 = 24 * 3600;
@@ -15,36 +16,35 @@ const MAX_DELETE_DELAY: u64 = 24 * 3600;
 const DEFAULT_LIST_LIMIT: usize = 32;
 
 /// Commands of the protocol that this relay does not carry out: the command, why.
-const UNSUPPORTED_COMMANDS: [(&str, &str); 28] = [
-    ("block-media", "this relay does not block media"),
-    ("unblock-media", "this relay does not block media"),
-    ("block-DTMF", "this relay does not block media"),
-    ("unblock-DTMF", "this relay does not block media"),
-    ("silence-media", "this relay does not replace media"),
-    ("unsilence-media", "this relay does not replace media"),
-    ("start-recording", "this relay does not record"),
-    ("stop-recording", "this relay does not record"),
-    ("pause-recording", "this relay does not record"),
-    ("start-forwarding", "this relay does not record"),
-    ("stop-forwarding", "this relay does not record"),
-    ("play-media", "this relay does not play media"),
-    ("stop-media", "this relay does not play media"),
-    ("play-DTMF", "this relay does not play media"),
-    ("subscribe-request", "this relay does not fork media"),
-    ("subscribe-answer", "this relay does not fork media"),
-    ("unsubscribe", "this relay does not fork media"),
-    ("publish", "this relay does not fork media"),
-    ("connect", "this relay joins parties by offer and answer"),
-    ("mesh", "this relay joins parties by offer and answer"),
-    ("create", "this relay joins parties by offer and answer"),
-    ("create-answer", "this relay joins parties by offer and answer"),
-    ("inject-start", "this relay does not fork media"),
-    ("inject-stop", "this relay does not fork media"),
+const UNSUPPORTED_COMMANDS: [(&str, &str); 22] = [
+    ("start-recording", RECORDS),
+    ("stop-recording", RECORDS),
+    ("pause-recording", RECORDS),
+    ("start-forwarding", RECORDS),
+    ("stop-forwarding", RECORDS),
+    ("play-media", PLAYS),
+    ("stop-media", PLAYS),
+    ("play-DTMF", PLAYS),
+    ("subscribe-request", FORKS),
+    ("subscribe-answer", FORKS),
+    ("unsubscribe", FORKS),
+    ("publish", FORKS),
+    ("inject-start", FORKS),
+    ("inject-stop", FORKS),
+    ("connect", JOINS),
+    ("mesh", JOINS),
+    ("create", JOINS),
+    ("create-answer", JOINS),
     ("transform", "this relay does not transcode"),
     ("trigger", "this relay does not detect DTMF"),
     ("cli", "see /metrics and /calls of the admin address"),
     ("trace", "this relay has no such trace"),
 ];
+
+const RECORDS: &str = "this relay does not record";
+const PLAYS: &str = "this relay does not play media";
+const FORKS: &str = "this relay does not fork media";
+const JOINS: &str = "this relay joins parties by offer and answer";
 
 /// What a message asks.
 #[derive(Debug)]
@@ -53,8 +53,25 @@ pub(crate) enum Asked {
     Request(Box<Request>),
     /// Whether somebody is there.
     Ping,
-    /// Nothing that can be done: the words of the error.
-    Nothing(String),
+    /// Nothing that can be done.
+    Nothing(Fault),
+}
+
+/// A key or flag that was passed over.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Ignored {
+    /// Nobody knows it.
+    Unknown(String),
+    /// It is part of the protocol, but what it asks for is so anyway, or matters only to what is not there.
+    WithoutEffect(String),
+}
+
+impl Ignored {
+    pub(crate) fn name(&self) -> &str {
+        match self {
+            Self::Unknown(name) | Self::WithoutEffect(name) => name,
+        }
+    }
 }
 
 /// A message, read.
@@ -62,10 +79,18 @@ pub(crate) enum Asked {
 pub(crate) struct Message {
     pub(crate) command: CommandName,
     pub(crate) asked: Asked,
-    /// Names of keys and flags that were ignored.
-    pub(crate) ignored: Vec<String>,
+    /// Keys and flags that were ignored.
+    pub(crate) ignored: Vec<Ignored>,
     /// The requester understands the result `load limit`.
     pub(crate) load_limit: bool,
+    /// What the reply to a query or delete is to have.
+    pub(crate) parts: Parts,
+}
+
+impl Message {
+    pub(crate) fn refused(command: CommandName, fault: Fault) -> Self {
+        Self { command, asked: Asked::Nothing(fault), ignored: Vec::new(), load_limit: false, parts: Parts::ALL }
+    }
 }
 
 pub(crate) fn read(dictionary: Dictionary) -> Message {
@@ -74,16 +99,23 @@ pub(crate) fn read(dictionary: Dictionary) -> Message {
         .take("supports")
         .and_then(|value| strings("supports", &value).ok())
         .is_some_and(|supports| supports.iter().any(|feature| normal(feature) == "load-limit"));
+    let ssrcs = keys
+        .take("ssrc-reporting")
+        .and_then(|value| text("ssrc-reporting", &value).ok())
+        .is_none_or(|reporting| reporting != "none");
     let (command, asked) = match keys.take("command") {
-        None => (CommandName::Unrecognized, Err("No command in message".to_owned())),
+        None => (CommandName::Unrecognized, Err(Fault::NoCommand)),
         Some(Value::String(command)) => read_command(&String::from_utf8_lossy(&command), keys),
-        Some(other) => (CommandName::Unrecognized, Err(format!("command is {}, not a string", other.kind()))),
+        Some(other) => {
+            let words = format!("command is {}, not a string", other.kind());
+            (CommandName::Unrecognized, Err(Fault::BadValue(words)))
+        }
     };
-    let (asked, ignored) = asked.unwrap_or_else(|error| (Asked::Nothing(error), Vec::new()));
-    Message { command, asked, ignored, load_limit }
+    let (asked, ignored) = asked.unwrap_or_else(|fault| (Asked::Nothing(fault), Vec::new()));
+    Message { command, asked, ignored, load_limit, parts: Parts { ssrcs, ..Parts::ALL } }
 }
 
-type Read = Result<(Asked, Vec<String>), String>;
+type Read = Result<(Asked, Vec<Ignored>), Fault>;
 
 fn read_command(command: &str, keys: Keys) -> (CommandName, Read) {
     match normal(command).as_str() {
@@ -92,13 +124,17 @@ fn read_command(command: &str, keys: Keys) -> (CommandName, Read) {
         "answer" => (CommandName::Answer, negotiation(keys, Request::Answer)),
         "delete" => (CommandName::Delete, delete(keys)),
         "query" => (CommandName::Query, query(keys)),
+        "block-media" => (CommandName::Treat, treat(keys, Treatment::Block, true)),
+        "unblock-media" => (CommandName::Treat, treat(keys, Treatment::Block, false)),
+        "block-DTMF" => (CommandName::Treat, treat(keys, Treatment::BlockDtmf, true)),
+        "unblock-DTMF" => (CommandName::Treat, treat(keys, Treatment::BlockDtmf, false)),
+        "silence-media" => (CommandName::Treat, treat(keys, Treatment::Silence, true)),
+        "unsilence-media" => (CommandName::Treat, treat(keys, Treatment::Silence, false)),
         "list" => (CommandName::List, list(keys)),
         "statistics" => (CommandName::Statistics, Ok((Asked::Request(Box::new(Request::Statistics)), Vec::new()))),
         other => match UNSUPPORTED_COMMANDS.iter().find(|(name, _)| *name == other) {
-            Some((_, reason)) => {
-                (CommandName::Unsupported, Err(format!("Unsupported command: {} ({reason})", excerpt(command))))
-            }
-            None => (CommandName::Unrecognized, Err(format!("Unrecognized command: {}", excerpt(command)))),
+            Some((_, reason)) => (CommandName::Unsupported, Err(Fault::UnsupportedCommand(excerpt(command), reason))),
+            None => (CommandName::Unrecognized, Err(Fault::UnrecognizedCommand(excerpt(command)))),
         },
     }
 }
@@ -107,7 +143,7 @@ fn negotiation(mut keys: Keys, kind: impl FnOnce(Box<Negotiation>) -> Request) -
     let sdp = match keys.take("sdp") {
         None => Vec::new(),
         Some(Value::String(sdp)) => sdp,
-        Some(other) => return Err(format!("sdp is {}, not a string", other.kind())),
+        Some(other) => return Err(format!("sdp is {}, not a string", other.kind()).into()),
     };
     let negotiation = Negotiation {
         call_id: keys.name("call-id")?.unwrap_or_default(),
@@ -124,9 +160,13 @@ fn negotiation(mut keys: Keys, kind: impl FnOnce(Box<Negotiation>) -> Request) -
 
 /// `["IP4", "192.0.2.1"]`, or the address alone.
 fn received_from(value: &Value) -> Result<IpAddr, String> {
-    let words = strings("received-from", value)?;
+    address("received-from", value)
+}
+
+fn address(key: &str, value: &Value) -> Result<IpAddr, String> {
+    let words = strings(key, value)?;
     let address = words.last().map(String::as_str).unwrap_or_default();
-    address.parse().map_err(|_| format!("Bad value of received-from: {}", excerpt(address)))
+    address.parse().map_err(|_| format!("Bad value of {key}: {}", excerpt(address)))
 }
 
 fn delete(mut keys: Keys) -> Read {
@@ -149,7 +189,7 @@ fn delete(mut keys: Keys) -> Read {
                 "fatal" => delete.fatal = true,
                 "to-tag" => delete.match_to_tag = true,
                 "fast" => delete.fast = true,
-                _ => ignored.push(excerpt(&flag)),
+                _ => ignored.push(Ignored::Unknown(excerpt(&flag))),
             }
         }
     }
@@ -166,13 +206,55 @@ fn query(mut keys: Keys) -> Read {
     Ok((Asked::Request(Box::new(Request::Query(query))), left(keys)))
 }
 
+/// The party is named by `from-tag`, `label` or `address`, the other end by `to-tag` or `to-label`.
+fn treat(mut keys: Keys, treatment: Treatment, on: bool) -> Read {
+    let call_id = keys.name("call-id")?.unwrap_or_default();
+    let tag = filled(keys.name("from-tag")?).map(Party::Tag);
+    let label = filled(keys.name("label")?.or(keys.name("from-label")?)).map(Party::Label);
+    let address = keys.take("address").map(|value| address("address", &value)).transpose()?.map(Party::Address);
+    let to_tag = filled(keys.name("to-tag")?).map(Party::Tag);
+    let to_label = filled(keys.name("to-label")?).map(Party::Label);
+    let mut all = match keys.take("all") {
+        None => false,
+        Some(value) => match text("all", &value)?.as_str() {
+            "none" => false,
+            "all" | "flows" | "offer-answer" => true,
+            other => return Err(format!("Bad value of all: {}", excerpt(other)).into()),
+        },
+    };
+    if let Some(mode) = keys.take("DTMF-security").filter(|_| treatment == Treatment::BlockDtmf) {
+        let mode = text("DTMF-security", &mode)?;
+        if !matches!(mode.as_str(), "drop" | "off") {
+            return Err(format!("Bad value of DTMF-security: {} (this relay can only drop)", excerpt(&mode)).into());
+        }
+    }
+    let mut from = tag.or(label).or(address);
+    let mut to = to_tag.or(to_label);
+    let mut ignored = Vec::new();
+    if let Some(flags) = keys.take("flags") {
+        for flag in strings("flags", &flags)? {
+            match normal(&flag).as_str() {
+                "all" => all = true,
+                // What the party hears, not what it says.
+                "egress" => std::mem::swap(&mut from, &mut to),
+                // A party that is named is meant.
+                "directional" => ignored.push(Ignored::WithoutEffect("directional".to_owned())),
+                _ => ignored.push(Ignored::Unknown(excerpt(&flag))),
+            }
+        }
+    }
+    ignored.extend(left(keys));
+    let treat = Treat { call_id, treatment, on, from, to, all };
+    Ok((Asked::Request(Box::new(Request::Treat(treat))), ignored))
+}
+
 fn list(mut keys: Keys) -> Read {
     let limit = match keys.take("limit") {
         None => DEFAULT_LIST_LIMIT,
         Some(value) => usize::try_from(number("limit", &value)?)
             .ok()
             .filter(|&limit| limit > 0)
-            .ok_or("limit must be above zero")?,
+            .ok_or_else(|| "limit must be above zero".to_owned())?,
     };
     Ok((Asked::Request(Box::new(Request::List { limit })), left(keys)))
 }
@@ -183,12 +265,12 @@ fn filled(name: Option<String>) -> Option<String> {
 }
 
 /// Keys that a command other than offer and answer has no use for, without those that proxies always send.
-fn left(keys: Keys) -> Vec<String> {
+fn left(keys: Keys) -> Vec<Ignored> {
     let always = ["received-from", "via-branch", "from-tag", "to-tag", "metadata"];
     keys.rest()
         .into_iter()
         .map(|(key, _)| key)
         .filter(|key| !always.contains(&key.as_str()))
-        .map(|key| excerpt(&key))
+        .map(|key| Ignored::Unknown(excerpt(&key)))
         .collect()
 }

@@ -5,20 +5,24 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant, SystemTime};
 
+use control::{Quality, QualitySample};
 use proptest::prelude::*;
-use sallyport_ng::{CommandName, CommandResult, Dictionary, Outcome, Server, ServerConfig, Value, bencode};
+use sallyport_ng::{
+    CommandName, CommandResult, Dictionary, MAX_STREAM_MESSAGE, Outcome, Outgoing, Peer, Server, ServerConfig, Value,
+    bencode,
+};
 use session::{
     AddressFamily, CallReport, CodecOptions, Deleted, DtlsOption, Flags, IceOption, InterfaceOptions, MediaProfile,
-    MediaReport, Negotiation, Options, OsrtpOptions, Refusal, ReplaceOptions, Reply, Request, RewrittenSdp,
+    MediaReport, Negotiation, Options, OsrtpOptions, Party, Refusal, ReplaceOptions, Reply, Request, RewrittenSdp,
     RtcpMuxOptions, SdesOptions, SessionStatistics, SsrcReport, StreamReport, TagReport, Tally, Token, Totals,
-    TransportProtocol,
+    TransportProtocol, Treat, Treatment,
 };
 
 const SDP: &str =
     "v=0\r\no=- 1 1 IN IP4 192.0.2.10\r\ns=-\r\nc=IN IP4 192.0.2.10\r\nt=0 0\r\nm=audio 40000 RTP/AVP 0\r\n";
 
-fn peer(port: u16) -> SocketAddr {
-    SocketAddr::from(([192, 0, 2, 9], port))
+fn peer(port: u16) -> Peer {
+    Peer::Datagram(SocketAddr::from(([192, 0, 2, 9], port)))
 }
 
 fn server() -> Server {
@@ -27,14 +31,14 @@ fn server() -> Server {
 
 /// The reply to a datagram that needs no session.
 fn reply(server: &mut Server, datagram: &[u8]) -> String {
-    match server.handle_datagram(Instant::now(), peer(1), datagram) {
+    match server.handle_message(Instant::now(), peer(1), datagram) {
         Outcome::Reply(reply) => String::from_utf8(reply.bytes.to_vec()).unwrap(),
         other => panic!("{other:?}"),
     }
 }
 
 fn request(server: &mut Server, datagram: &[u8]) -> (Token, Request) {
-    match server.handle_datagram(Instant::now(), peer(1), datagram) {
+    match server.handle_message(Instant::now(), peer(1), datagram) {
         Outcome::Request(token, request) => (token, *request),
         other => panic!("{other:?}"),
     }
@@ -144,10 +148,10 @@ fn delete_reads_its_flags_and_answers_with_a_warning_or_statistics() {
     );
 }
 
-#[test]
-fn a_query_is_answered_in_rtpengines_structure() {
-    let report = CallReport {
+fn call_report() -> CallReport {
+    CallReport {
         call_id: "c".into(),
+        at: SystemTime::UNIX_EPOCH + Duration::from_secs(1_402_064_200),
         created: SystemTime::UNIX_EPOCH + Duration::from_micros(1_402_064_111_250_000),
         last_signal: SystemTime::UNIX_EPOCH + Duration::from_secs(1_402_064_116),
         totals: Totals {
@@ -163,6 +167,7 @@ fn a_query_is_answered_in_rtpengines_structure() {
                 last_sequence_number: 9,
                 cumulative_loss: -1,
                 jitter: 3,
+                quality: None,
             },
         )]),
         tags: vec![TagReport {
@@ -192,7 +197,11 @@ fn a_query_is_answered_in_rtpengines_structure() {
                 }],
             }],
         }],
-    };
+    }
+}
+
+#[test]
+fn a_query_is_answered_in_rtpengines_structure() {
     let expected = concat!(
         r#"1 {"result":"ok","created":1402064111,"created_us":250000,"created_ts":1402064111250000,"#,
         r#""last signal":1402064116,"last redis update":0,"#,
@@ -204,13 +213,54 @@ fn a_query_is_answered_in_rtpengines_structure() {
         r#""endpoint":{"family":"IPv4","address":"192.0.2.2","port":57370},"#,
         r#""advertised endpoint":{"family":"IPv6","address":"2001:db8::2","port":57371},"#,
         r#""crypto suite":"AEAD_AES_128_GCM","last packet":1402064124,"last kernel packet":0,"last user packet":1402064124,"#,
-        r#""SSRC":[77],"flags":["RTP"],"stats":{"packets":343,"bytes":56950,"errors":1},"#,
+        r#""SSRC":77,"flags":["RTP"],"stats":{"packets":343,"bytes":56950,"errors":1},"#,
         r#""stats_out":{"packets":3,"bytes":300,"errors":0}}],"#,
         r#""flags":["ICE","DTLS-SRTP"],"ingress SSRCs":[77],"egress SSRCs":[78]}]}},"#,
         r#""totals":{"RTP":{"packets":705,"bytes":100287,"errors":1},"RTCP":{"packets":22,"bytes":2244,"errors":0}}}"#,
     );
     let asked = br#"1 {"command":"query","call-id":"c"}"#;
-    assert_eq!(exchange(asked, Ok(Reply::Query(Box::new(report)))), expected);
+    assert_eq!(exchange(asked, Ok(Reply::Query(Box::new(call_report())))), expected);
+}
+
+fn treat(datagram: &[u8]) -> Treat {
+    match request(&mut server(), datagram) {
+        (_, Request::Treat(treat)) => treat,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn media_is_blocked_silenced_and_freed_in_either_spelling() {
+    for (command, treatment, on) in [
+        ("block media", Treatment::Block, true),
+        ("unblock-media", Treatment::Block, false),
+        ("block_DTMF", Treatment::BlockDtmf, true),
+        ("unblock DTMF", Treatment::BlockDtmf, false),
+        ("silence media", Treatment::Silence, true),
+        ("unsilence media", Treatment::Silence, false),
+    ] {
+        // As Kamailio sends it: no more than this.
+        let length = command.len();
+        let datagram = format!(
+            "1 d8:supportsl10:load limite7:command{length}:{command}7:call-id1:c13:received-froml3:IP49:127.0.0.1ee"
+        );
+        let expected = Treat { call_id: "c".into(), treatment, on, from: None, to: None, all: false };
+        assert_eq!(treat(datagram.as_bytes()), expected);
+    }
+    assert_eq!(exchange(b"1 d7:command11:block media7:call-id1:ce", Ok(Reply::Done)), "1 d6:result2:oke");
+}
+
+#[test]
+fn a_party_is_named_by_tag_label_or_address() {
+    let tagged = treat(br#"1 {"command":"block media","call-id":"c","from-tag":"a","to-label":"x","flags":["all"]}"#);
+    assert_eq!((tagged.from, tagged.to), (Some(Party::Tag("a".into())), Some(Party::Label("x".into()))));
+    assert!(tagged.all);
+    let labelled = treat(br#"1 {"command":"block DTMF","call-id":"c","label":"x","all":"all"}"#);
+    assert_eq!((labelled.from, labelled.all), (Some(Party::Label("x".into())), true));
+    let addressed = treat(br#"1 {"command":"block DTMF","call-id":"c","address":"192.0.2.1","flags":["egress"]}"#);
+    assert_eq!((addressed.from, addressed.to), (None, Some(Party::Address("192.0.2.1".parse().unwrap()))));
+    let text = reply(&mut server(), br#"1 {"command":"block DTMF","call-id":"c","DTMF-security":"tone"}"#);
+    assert!(text.contains("Bad value of DTMF-security: tone (this relay can only drop)"), "{text}");
 }
 
 #[test]
@@ -264,7 +314,7 @@ fn unbuilt_and_unknown_commands_are_refused_by_name() {
         ("play media", "Unsupported command: play media (this relay does not play media)"),
         ("start recording", "Unsupported command: start recording (this relay does not record)"),
         ("subscribe_request", "Unsupported command: subscribe_request (this relay does not fork media)"),
-        ("block DTMF", "Unsupported command: block DTMF (this relay does not block media)"),
+        ("inject start", "Unsupported command: inject start (this relay does not fork media)"),
         ("offfer", "Unrecognized command: offfer"),
         ("", "Unrecognized command: "),
     ] {
@@ -308,7 +358,7 @@ fn malformed_messages_get_an_error_that_names_the_place() {
 fn what_has_no_cookie_is_dropped_and_counted() {
     let mut server = server();
     for datagram in [&b""[..], b"\x80\x00\x12\x34", b"nospace", b" d7:command4:pinge"] {
-        assert!(matches!(server.handle_datagram(Instant::now(), peer(1), datagram), Outcome::Absorbed));
+        assert!(matches!(server.handle_message(Instant::now(), peer(1), datagram), Outcome::Unreadable));
     }
     assert_eq!(server.counters().malformed, 4);
 }
@@ -329,19 +379,19 @@ fn a_repeated_request_is_done_once_and_answered_to_everybody() {
     let datagram = b"0_1_7 d7:command5:offere";
     let (token, _) = request(&mut server, datagram);
     for port in [1, 2] {
-        assert!(matches!(server.handle_datagram(now, peer(port), datagram), Outcome::Absorbed));
+        assert!(matches!(server.handle_message(now, peer(port), datagram), Outcome::Absorbed));
     }
     let replies = server.handle_reply(now, token, &sdp_reply(&[]));
     assert_eq!(replies.iter().map(|reply| reply.peer).collect::<Vec<_>>(), [peer(1), peer(2)]);
     assert_eq!(replies[0].bytes, replies[1].bytes);
-    let Outcome::Reply(again) = server.handle_datagram(now, peer(3), datagram) else { panic!() };
+    let Outcome::Reply(again) = server.handle_message(now, peer(3), datagram) else { panic!() };
     assert_eq!((again.peer, &again.bytes), (peer(3), &replies[0].bytes));
     assert_eq!(server.counters().retransmissions, 3);
     assert_eq!(server.counters().of(CommandName::Offer, CommandResult::Ok), 1);
     assert!(server.handle_reply(now, token, &sdp_reply(&[])).is_empty());
     // After its time it is a request once more.
     let later = now + Duration::from_secs(31);
-    assert!(matches!(server.handle_datagram(later, peer(1), datagram), Outcome::Request(..)));
+    assert!(matches!(server.handle_message(later, peer(1), datagram), Outcome::Request(..)));
 }
 
 #[test]
@@ -365,19 +415,162 @@ fn beyond_the_bound_requests_are_refused_and_may_be_repeated() {
     assert_eq!(server.under_way(), 1);
 }
 
+fn list_of(calls: usize) -> Result<Reply, Refusal> {
+    Ok(Reply::List((0..calls).map(|number| format!("call-{number:05}")).collect()))
+}
+
 #[test]
-fn a_reply_that_fits_no_datagram_is_shortened() {
-    let calls = Ok(Reply::List((0..10_000).map(|number| format!("call-{number}")).collect()));
-    assert_eq!(
-        exchange(b"1 d7:command4:list5:limiti10000ee", calls),
-        "1 d12:error-reason29:Reply too long for a datagram6:result5:errore"
+fn a_reply_of_65507_bytes_is_whole_and_one_more_is_shortened() {
+    // `1 d5:callsl` … `e6:result2:oke`: 25 bytes around a single Call-ID with its length.
+    let sized = |length: usize| Ok(Reply::List(vec!["x".repeat(length - 25 - "65476:".len())]));
+    let asked = b"1 d7:command4:list5:limiti10000ee";
+    let whole = exchange(asked, sized(65_507));
+    assert_eq!(whole.len(), 65_507);
+    assert!(whole.ends_with("xe6:result2:oke"), "{}", &whole[65_400..]);
+    assert_eq!(exchange(asked, sized(65_508)), "1 d12:error-reason32:Reply too long for its transport6:result5:errore");
+}
+
+#[test]
+fn of_a_list_as_much_comes_as_fits() {
+    let text = exchange(b"1 d7:command4:list5:limiti10000ee", list_of(10_000));
+    assert!(
+        text.contains("59:5000 of 10000 calls: the rest is too long for the transport"),
+        "{}",
+        &text[text.len() - 200..]
     );
+    assert!(text.contains("10:call-04999e6:result2:ok") && !text.contains("call-05000") && text.len() < 65_507);
+}
+
+#[test]
+fn on_a_connection_the_same_reply_is_whole() {
+    let now = Instant::now();
+    let mut server = server();
+    let asked = b"1 d7:command4:list5:limiti10000ee";
+    let (token, _) = request(&mut server, asked);
+    assert!(matches!(server.handle_message(now, Peer::Connection(4), asked), Outcome::Absorbed));
+    let replies = server.handle_reply(now, token, &list_of(10_000));
+    let of = |peer: Peer| replies.iter().find(|reply| reply.peer == peer).unwrap().bytes.len();
+    assert!(of(peer(1)) < 65_507 && of(Peer::Connection(4)) > 130_000);
+    assert!(of(Peer::Connection(4)) <= MAX_STREAM_MESSAGE);
+}
+
+#[test]
+fn a_long_report_keeps_what_an_sbc_makes_variables_of() {
+    let mut report = call_report();
+    let tag = report.tags[0].clone();
+    report.tags = (0..200).map(|number| TagReport { tag: format!("tag-{number}"), ..tag.clone() }).collect();
+    let text = exchange(br#"1 {"command":"query","call-id":"c"}"#, Ok(Reply::Query(Box::new(report))));
+    let json: serde_json::Value = serde_json::from_str(text.strip_prefix("1 ").unwrap()).unwrap();
+    assert_eq!(json["warning"], "tags left out: too long for the transport");
+    assert_eq!((&json["totals"]["RTP"]["packets"], &json["SSRC"]["77"]["packets"]), (&705.into(), &5.into()));
+    assert!(json.get("tags").is_none());
+}
+
+/// What Kamailio makes its MOS variables of: by SSRC, and by label through the SSRC of the party's first stream.
+#[test]
+fn quality_is_told_in_rtpengines_units() {
+    let sample = |mos, loss, jitter, round_trip| QualitySample {
+        age: Duration::from_secs(40),
+        mos,
+        loss,
+        jitter: Duration::from_micros(jitter),
+        round_trip: Some(Duration::from_micros(round_trip)),
+    };
+    let mut report = call_report();
+    let stream = report.ssrcs.get_mut(&77).unwrap();
+    stream.quality = Some(Quality {
+        samples: 3,
+        average: sample(414, 149, 3200, 297_329),
+        latest: QualitySample::default(),
+        lowest: sample(396, 400, 900, 249_450),
+        highest: sample(435, 0, 1000, 261_626),
+    });
+    let text = exchange(br#"1 {"command":"query","call-id":"c"}"#, Ok(Reply::Query(Box::new(report))));
+    let expected = concat!(
+        r#""average MOS":{"MOS":41,"round-trip time":297329,"round-trip time leg":297329,"jitter":3,"packet loss":1,"samples":3},"#,
+        r#""lowest MOS":{"MOS":40,"round-trip time":249450,"round-trip time leg":249450,"jitter":0,"packet loss":4,"reported at":1402064160},"#,
+        r#""highest MOS":{"MOS":44,"round-trip time":261626,"round-trip time leg":261626,"jitter":1,"packet loss":0,"reported at":1402064160}"#,
+    );
+    assert!(text.contains(expected), "{text}");
+}
+
+#[test]
+fn ssrc_reporting_none_leaves_the_ssrcs_out() {
+    let asked = br#"1 {"command":"query","call-id":"c","ssrc-reporting":"none"}"#;
+    let text = exchange(asked, Ok(Reply::Query(Box::new(call_report()))));
+    assert!(text.contains("\"tags\"") && !text.contains("\"SSRC\":{"), "{text}");
+}
+
+#[test]
+fn every_party_of_a_reply_has_a_key_of_its_own() {
+    let mut report = call_report();
+    let named = |tag: &str, branch: &str| TagReport {
+        tag: tag.into(),
+        via_branch: Some(branch.into()),
+        ..call_report().tags[0].clone()
+    };
+    report.tags = vec![named("a", "x"), named("", "a"), named("", "b"), named("", "c"), named("b", "c")];
+    let text = exchange(br#"1 {"command":"query","call-id":"c"}"#, Ok(Reply::Query(Box::new(report))));
+    let json: serde_json::Value = serde_json::from_str(text.strip_prefix("1 ").unwrap()).unwrap();
+    let tags = json["tags"].as_object().unwrap();
+    let branch_of = |key: &str| tags[key]["via-branch"].as_str().unwrap();
+    assert_eq!(tags.len(), 5, "{tags:?}");
+    assert_eq!(
+        (branch_of("a"), branch_of(""), branch_of("#2"), branch_of("c"), branch_of("b")),
+        ("x", "a", "b", "c", "c")
+    );
+}
+
+#[test]
+fn pings_and_errors_drive_no_reply_out_of_the_cache() {
+    let now = Instant::now();
+    let mut server = Server::new(ServerConfig { cache_entries: 2, ..ServerConfig::default() });
+    let offer = b"0_1_7 d7:command5:offere";
+    let (token, _) = request(&mut server, offer);
+    let first = server.handle_reply(now, token, &sdp_reply(&[]));
+    for number in 0..10 {
+        reply(&mut server, format!("p{number} d7:command4:pinge").as_bytes());
+        reply(&mut server, format!("e{number} d7:command1:xe").as_bytes());
+    }
+    assert_eq!(server.cached(), 1);
+    let Outcome::Reply(again) = server.handle_message(now, peer(1), offer) else { panic!() };
+    assert_eq!(again.bytes, first[0].bytes);
+}
+
+#[test]
+fn a_request_that_nobody_answers_ends_with_an_error_and_may_come_again() {
+    let now = Instant::now();
+    let config = ServerConfig { requests: 1, patience: Duration::from_secs(60), ..ServerConfig::default() };
+    let mut server = Server::new(config);
+    let offer = b"1 d7:command5:offere";
+    let (token, _) = request(&mut server, offer);
+    let started = server.poll_timeout().unwrap() - Duration::from_secs(60);
+    assert!(server.handle_timeout(started + Duration::from_millis(59_999)).is_empty());
+    let replies = server.handle_timeout(started + Duration::from_secs(60));
+    let expected = b"1 d12:error-reason34:The session did not answer in time6:result5:errore";
+    assert_eq!(replies, [Outgoing { peer: peer(1), bytes: expected.to_vec().into() }]);
+    assert_eq!((server.under_way(), server.poll_timeout()), (0, None));
+    assert!(server.handle_reply(now, token, &sdp_reply(&[])).is_empty(), "too late");
+    request(&mut server, offer);
+    assert!(server.counters().faults().any(|fault| fault == ("no_answer", 1)));
+}
+
+#[test]
+fn what_is_refused_here_is_counted_by_cause() {
+    let mut server = server();
+    for body in ["x", "de", "d7:command1:xe", "d7:command3:clie", "d7:command5:offer3:ICE1:xe"] {
+        reply(&mut server, format!("c {body}").as_bytes());
+    }
+    let counted: Vec<_> = server.counters().faults().filter(|&(_, count)| count > 0).collect();
+    let expected = ["malformed_message", "no_command", "unrecognized_command", "unsupported_command", "bad_value"]
+        .map(|label| (label, 1));
+    assert_eq!(counted, expected);
 }
 
 proptest! {
     #[test]
     fn arbitrary_datagrams_never_panic(datagram in prop::collection::vec(any::<u8>(), 0..300)) {
-        server().handle_datagram(Instant::now(), peer(1), &datagram);
+        server().handle_message(Instant::now(), peer(1), &datagram);
     }
 
     #[test]
@@ -390,7 +583,7 @@ proptest! {
             dictionary.insert(key, value);
         }
         let datagram = [b"1 ".as_slice(), &bencode::encode(&dictionary.into())].concat();
-        prop_assert!(!matches!(server().handle_datagram(Instant::now(), peer(1), &datagram), Outcome::Absorbed));
+        prop_assert!(!matches!(server().handle_message(Instant::now(), peer(1), &datagram), Outcome::Absorbed));
     }
 }
 

@@ -108,7 +108,7 @@ pub(crate) fn snapshot(
             calls: statistics.calls,
             calls_started: statistics.calls_total,
             calls_ended: labelled(&tallies.ended),
-            refused: labelled(&statistics.refusals),
+            refused: refused(&statistics.refusals, ng),
             transports: statistics.transports,
             ports_in_use: session.ports_in_use() as u64,
             sdes: labelled(&tallies.sdes),
@@ -121,6 +121,12 @@ pub(crate) fn snapshot(
         ng: ng_snapshot(ng),
         workers: workers.iter().map(worker_snapshot).collect(),
     }
+}
+
+/// By the session and in front of it.
+fn refused(session: &BTreeMap<&'static str, u64>, ng: &ng::Server) -> Vec<Labelled<1>> {
+    let faults = ng.counters().faults().map(|(label, count)| Labelled { labels: [label], count });
+    labelled(session).into_iter().chain(faults).collect()
 }
 
 fn labelled(counts: &BTreeMap<&'static str, u64>) -> Vec<Labelled<1>> {

@@ -6,6 +6,7 @@ mod drain;
 mod identity;
 mod log;
 mod machine;
+mod ng_stream;
 mod notify;
 mod relay;
 mod reload;

@@ -8,6 +8,7 @@ mod operations;
 mod questions;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::net::SocketAddr;
 use std::time::{Duration, Instant, SystemTime};
 
 use admin::{Admin, Question};
@@ -26,12 +27,14 @@ use crate::answers::Tallies;
 use crate::drain::Drain;
 use crate::log::Log;
 use crate::machine;
+use crate::ng_stream::{self, Knock};
 use crate::notify;
 use crate::reload::Reload;
 use crate::settings::{Arguments, Fixed, Settings};
 use crate::signals::Signals;
 use introduction::introduce;
 use link::{Link, MediaHalf};
+use ng_door::ConnectionWay;
 use operations::Pulse;
 use questions::DetailWay;
 
@@ -60,7 +63,7 @@ pub(crate) fn run(arguments: Arguments, settings: Settings, log: Log) -> anyhow:
 async fn serve(reload: Reload) -> anyhow::Result<()> {
     let settings = reload.settings();
     let Fixed { ng, admin, .. } = settings.fixed;
-    let ng_socket = UdpSocket::bind(ng).await.with_context(|| format!("ng listener on {ng}"))?;
+    let (ng_socket, ng_listener) = bind_ng(ng).await?;
     let admin_listener = TcpListener::bind(admin).await.with_context(|| format!("admin listener on {admin}"))?;
     let (ng_address, admin_address) = (ng_socket.local_addr()?, admin_listener.local_addr()?);
 
@@ -76,6 +79,9 @@ async fn serve(reload: Reload) -> anyhow::Result<()> {
     }));
     introduce(settings, backend, workers, ng_address, admin_address);
 
+    let (door, knocks) = mpsc::channel(64);
+    tokio::spawn(ng_stream::serve(ng_listener, door));
+
     let relay = Relay {
         session,
         ng: ng::Server::new(settings.fixed.ng_bounds),
@@ -85,16 +91,32 @@ async fn serve(reload: Reload) -> anyhow::Result<()> {
         tallies: Tallies::default(),
         failed_workers: Vec::new(),
         details: HashMap::new(),
+        connections: HashMap::new(),
         own_requests: 0,
         drain: None,
         pulse: Pulse::begin(Instant::now()),
         reload,
     };
     notify::ready();
-    relay.run(notices, &noticed, questions, signals).await;
+    relay.run(notices, &noticed, questions, knocks, signals).await;
     let _ = farewell.send(());
     let _ = timeout(FAREWELL, admin_task).await;
     Ok(())
+}
+
+/// UDP and TCP on the same address and port.
+async fn bind_ng(address: SocketAddr) -> anyhow::Result<(UdpSocket, TcpListener)> {
+    // Where the system chooses, what it has for UDP may be taken for TCP.
+    let attempts = if address.port() == 0 { 16 } else { 1 };
+    let mut result = Err(std::io::ErrorKind::AddrInUse.into());
+    for _ in 0..attempts {
+        let socket = UdpSocket::bind(address).await.with_context(|| format!("ng listener on {address}"))?;
+        match TcpListener::bind(socket.local_addr()?).await {
+            Ok(listener) => return Ok((socket, listener)),
+            Err(error) => result = Err(error),
+        }
+    }
+    result.with_context(|| format!("ng listener on {address} (TCP)"))
 }
 
 fn session(settings: &Settings, workers: u16, fingerprints: Vec<Fingerprint>) -> anyhow::Result<Session> {
@@ -124,6 +146,8 @@ struct Relay {
     failed_workers: Vec<(WorkerId, String)>,
     /// Calls that somebody asked about over HTTP and whose worker has been queried.
     details: HashMap<Token, (String, DetailWay)>,
+    /// Ways back to those who asked the ng protocol on a connection.
+    connections: HashMap<u64, ConnectionWay>,
     own_requests: u64,
     /// Under way: new calls are refused.
     drain: Option<Drain>,
@@ -137,6 +161,7 @@ impl Relay {
         notices: Receiver<Notice>,
         noticed: &Notify,
         mut questions: mpsc::Receiver<Question>,
+        mut knocks: mpsc::Receiver<Knock>,
         mut signals: Signals,
     ) {
         let mut buffer = vec![0; MAX_REQUEST];
@@ -149,8 +174,12 @@ impl Relay {
                     Err(error) => tracing::debug!(%error, "ng: receive"),
                 },
                 () = noticed.notified() => self.handle_notices(&notices),
-                Some(question) = questions.recv() => self.answer(question),
-                () = sleep_until(deadline.into()) => self.session.handle_timeout(Instant::now()),
+                Some(question) = questions.recv() => self.answer(question).await,
+                Some(knock) = knocks.recv() => self.handle_knock(knock).await,
+                () = sleep_until(deadline.into()) => {
+                    self.session.handle_timeout(Instant::now());
+                    self.give_up_requests().await;
+                }
                 wish = signals.next() => if self.obey(wish) {
                     break;
                 },
@@ -176,8 +205,8 @@ impl Relay {
 
     fn deadline(&self) -> Instant {
         let now = Instant::now();
-        let session = self.session.poll_timeout().unwrap_or(now + Duration::from_secs(60));
-        let due = self.operations_due().map_or(session, |due| due.min(session));
-        if self.backlog.is_empty() { due } else { due.min(now + BACKLOG_PAUSE) }
+        let backlog = (!self.backlog.is_empty()).then(|| now + BACKLOG_PAUSE);
+        let deadlines = [self.session.poll_timeout(), self.ng.poll_timeout(), self.operations_due(), backlog];
+        deadlines.into_iter().flatten().min().unwrap_or(now + Duration::from_secs(60))
     }
 }

@@ -84,6 +84,10 @@ fn what_prevents_the_start_is_named() {
     let address = taken.local_addr().unwrap().to_string();
     let words = failure(&["--ng", &address]);
     assert!(words.contains(&format!("ng listener on {address}: Address already in use")), "{words}");
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let words = failure(&["--ng", &address]);
+    assert!(words.contains(&format!("ng listener on {address} (TCP): Address already in use")), "{words}");
     // 192.0.2.0/24 belongs to no machine (RFC 5737).
     let words = failure(&["--media", "far=192.0.2.1"]);
     assert!(words.contains("media address 192.0.2.1: Cannot assign requested address"), "{words}");

@@ -29,6 +29,16 @@ pub struct AttributeLine<'a> {
 }
 
 impl AttributeLine<'_> {
+    /// Whether it is this text (what follows `a=`), or begins with it up to a colon or a space.
+    pub fn begins_with(&self, text: &str) -> bool {
+        let own = match self.value {
+            Some(value) => format!("{}:{value}", self.name),
+            None => self.name.to_owned(),
+        };
+        let rest = own.strip_prefix(text).filter(|_| !text.is_empty());
+        rest.is_some_and(|rest| rest.is_empty() || text.ends_with(':') || rest.starts_with([':', ' ']))
+    }
+
     /// Whether it has this name, in any case.
     pub fn is(&self, name: &str) -> bool {
         self.name.eq_ignore_ascii_case(name)
@@ -142,6 +152,17 @@ impl Level {
     /// Keeps only the a= lines that this is true of; other lines stay. Returns how many went.
     pub fn retain_attributes(&mut self, mut keep: impl FnMut(AttributeLine<'_>) -> bool) -> usize {
         self.retain_lines(|line| attribute_line(line).is_none_or(&mut keep))
+    }
+
+    /// Gives the a= lines that read so (behind `a=`, as a whole) another text where they stand. Returns how many there
+    /// were.
+    pub fn substitute_attributes(&mut self, from: &str, to: &str) -> usize {
+        let mut count = 0;
+        for line in self.lines.iter_mut().filter(|line| line.kind() == Some('a') && line.value() == from) {
+            line.set_value('a', to);
+            count += 1;
+        }
+        count
     }
 
     /// The c= line of this level (the first one).

@@ -12,6 +12,7 @@ use srtp::sdes::CryptoAttribute;
 use crate::carried::Carried;
 use crate::layout::Layout;
 use crate::peer::{PeerDescription, PeerSection};
+use crate::treatments::Treatments;
 use crate::{DtlsOption, MediaProfile, OpportunisticForm, Options};
 
 /// Everything that offers and answers of one call have brought about.
@@ -27,6 +28,7 @@ pub(crate) struct Negotiated {
     /// Counts answers: the latest one decides between branches.
     pub(crate) answers: u64,
     pub(crate) traffic_class: Option<u8>,
+    pub(crate) treatments: Treatments,
 }
 
 /// A bound port.

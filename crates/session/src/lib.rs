@@ -16,6 +16,7 @@ mod call;
 mod capability;
 mod carried;
 mod config;
+mod edits;
 mod layout;
 mod leg;
 mod negotiate;
@@ -31,13 +32,15 @@ mod request;
 mod rewrite;
 mod secrets;
 mod session;
+mod treatments;
 mod view;
 
 pub use config::{Adjustment, Clocks, Defaults, Interface, InterfacesDiffer, Limits, SessionConfig, Timeouts};
 pub use control::WorkerId;
 pub use options::{
-    AddressFamily, CodecOptions, DtlsOption, EndpointLearning, Flags, IceLite, IceOption, InterfaceOptions, Options,
-    OsrtpOptions, ReplaceOptions, RtcpMuxOptions, SdesOptions, TransportProtocol,
+    AddressFamily, AttributeChange, AttributeEdit, AttributeLevel, CodecOptions, DtlsOption, EndpointLearning, Flags,
+    IceLite, IceOption, InterfaceOptions, Options, OsrtpOptions, ReplaceOptions, RtcpMuxOptions, SdesOptions,
+    TransportProtocol,
 };
 pub use profile::{MediaProfile, UnknownProfile};
 pub use refusal::Refusal;
@@ -45,7 +48,7 @@ pub use reply::{
     CallReport, Deleted, MediaReport, Reply, RewrittenSdp, SessionStatistics, SsrcReport, StreamReport, TagReport,
     Tally, Totals,
 };
-pub use request::{Delete, Negotiation, Query, Request, Token};
+pub use request::{Delete, Negotiation, Party, Query, Request, Token, Treat, Treatment};
 pub use session::{Output, Session};
 pub use view::{
     CallState, CallSummary, CallView, EndReason, KeyingKind, LedgerEntry, LedgerNote, LegView, OpportunisticForm,

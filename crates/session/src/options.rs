@@ -46,6 +46,14 @@ pub struct Options {
     pub endpoint_learning: Option<EndpointLearning>,
     /// `codec`, the part that only edits text.
     pub codec: CodecOptions,
+    /// `sdp-attr`: edits of `a=` lines, in their order.
+    pub attributes: Vec<AttributeEdit>,
+    /// `sdp-media-remove`: sections of these media types are offered as rejected.
+    pub media_remove: Vec<String>,
+    /// `extmap: strip`: URIs of header extensions that are taken out of what is written.
+    pub extmap_strip: Vec<String>,
+    /// `block-DTMF`, `DTMF-security=drop`: telephone events of both parties are not forwarded.
+    pub block_dtmf: Option<bool>,
     /// `delete-delay`: how long ports stay open after the call's end.
     pub delete_delay: Option<Duration>,
     /// Names of options that the front door read but that have no place here, and that must not be ignored. The first
@@ -68,13 +76,13 @@ pub enum TransportProtocol {
 pub enum IceOption {
     /// No ICE in the outgoing description.
     Remove,
-    /// Ours in place of what was there, or in addition where nothing was.
+    /// Ours, in place of what was there.
     Force,
     /// Only ours, as relay candidates, besides the peer's own. Not supported.
     ForceRelay,
-    /// As if the option were absent, and ICE is added to an offer.
+    /// Ours if there was some: as if the option were absent.
     Default,
-    /// ICE if the other side had it.
+    /// Ours where there was none. What was there is replaced, since nobody could reach it past us.
     Optional,
 }
 
@@ -232,6 +240,14 @@ pub struct Flags {
     pub reject_ice: bool,
     /// `pad-crypto`: base64 padding is printed. It always is.
     pub pad_crypto: bool,
+    /// `single-codec`: an answer keeps its first codec, and telephone events.
+    pub single_codec: bool,
+    /// `reorder-codecs`: an answer has its codecs in the order of the offer.
+    pub reorder_codecs: bool,
+    /// `strip-extmap`: no header extension is written.
+    pub strip_extmap: bool,
+    /// `fragment`: the description is a piece of one (RFC 8840 §9), with candidates of the sender.
+    pub fragment: bool,
 }
 
 /// `address-family`
@@ -256,14 +272,47 @@ pub enum EndpointLearning {
     Heuristic,
 }
 
-/// `codec`, the part that only edits text: `strip` and `except`. Names as in `a=rtpmap`, with or without clock rate;
-/// `all` and `full` name all.
+/// `codec`, the part that only edits text. Names as in `a=rtpmap`, with or without clock rate and channels; `all` and
+/// `full` name all.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CodecOptions {
     /// Taken out of what is written.
     pub strip: Vec<String>,
-    /// Kept though `strip` names all.
+    /// As `strip`, in offers alone. (With a transcoder the codec would still be accepted from the offerer.)
+    pub mask: Vec<String>,
+    /// Kept though `strip` or `mask` names all.
     pub except: Vec<String>,
+    /// As `except`, and in this order in front of all others.
+    pub offer: Vec<String>,
+}
+
+/// One edit of `sdp-attr`. Values are what follows `a=`, whole.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AttributeEdit {
+    /// Where.
+    pub level: AttributeLevel,
+    /// What.
+    pub change: AttributeChange,
+}
+
+/// Where an edit of `sdp-attr` applies.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AttributeLevel {
+    /// `none`, `global`: the session.
+    Session,
+    /// Every section of this media type.
+    Media(String),
+}
+
+/// An edit of `sdp-attr`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AttributeChange {
+    /// Unless it is there.
+    Add(String),
+    /// All lines that begin so.
+    Remove(String),
+    /// Every line that is the first becomes the second.
+    Substitute(String, String),
 }
 
 impl Options {

@@ -60,6 +60,18 @@ pub(crate) struct PeerSection {
     pub(crate) ssrcs: Vec<u32>,
     pub(crate) payload_types: Vec<u8>,
     pub(crate) codec: Option<String>,
+    /// What the payload types mean.
+    pub(crate) codecs: Vec<PeerCodec>,
+}
+
+/// What a payload type means.
+#[derive(Clone, PartialEq)]
+pub(crate) struct PeerCodec {
+    pub(crate) payload_type: u8,
+    /// As in `a=rtpmap`.
+    pub(crate) name: String,
+    /// Hz
+    pub(crate) clock_rate: u32,
 }
 
 /// ICE of one section.
@@ -143,6 +155,7 @@ impl PeerSection {
             warnings.push(format!("line {line}: a=crypto of the session level is used"));
         }
         warnings.extend(crypto_faults.iter().map(|fault| format!("line {line}: {fault}")));
+        let codecs = read_codecs(effective);
         let mids = effective.extmaps().find(|extmap| extmap.uri == MID_EXTENSION);
         let mut section = Self {
             kind: media.media_type().to_owned(),
@@ -168,7 +181,10 @@ impl PeerSection {
             mid_extension: mids.and_then(|extmap| u8::try_from(extmap.id).ok()),
             ssrcs: distinct_ssrcs(effective),
             payload_types: media.payload_types().collect(),
-            codec: first_codec(effective),
+            codec: effective.media().payload_types().next().and_then(|first| {
+                codecs.iter().find(|codec| codec.payload_type == first).map(|codec| codec.name.clone())
+            }),
+            codecs,
         };
         if reading.is_offer && !rejected {
             section.configure(effective, reading.defaults, warnings);
@@ -341,12 +357,19 @@ fn distinct_ssrcs(effective: &Effective<'_>) -> Vec<u32> {
     ssrcs
 }
 
-fn first_codec(effective: &Effective<'_>) -> Option<String> {
-    let format = effective.media().payload_types().next()?;
-    let named = effective.media().all::<sdp::Rtpmap>().find(|map| map.payload_type == format);
-    named
-        .map(|map| map.encoding)
-        .or_else(|| static_codec(format).map(|name| name.split('/').next().unwrap_or(name).to_owned()))
+fn read_codecs(effective: &Effective<'_>) -> Vec<PeerCodec> {
+    let maps: Vec<sdp::Rtpmap> = effective.media().all().collect();
+    let codec = |payload_type: u8| {
+        let (name, clock_rate) = match maps.iter().find(|map| map.payload_type == payload_type) {
+            Some(map) => (map.encoding.clone(), map.clock_rate),
+            None => {
+                let (name, rate) = static_codec(payload_type)?.split_once('/')?;
+                (name.to_owned(), rate.parse().ok()?)
+            }
+        };
+        Some(PeerCodec { payload_type, name, clock_rate })
+    };
+    effective.media().payload_types().filter_map(codec).collect()
 }
 
 /// What a payload type without `a=rtpmap` means (RFC 3551 §6).

@@ -204,7 +204,7 @@ fn flow(negotiated: &mut Negotiated, ingress: usize, egress: usize, index: usize
     let is_shared = shared.filter(|agreed| agreed.carrier == from_agreed.carrier).count() > 1;
     let selector = if is_shared { selector(&from_agreed.peer, from, index) } else { Selector::default() };
     let feedback = to_agreed.carried.has_feedback();
-    let plan = FlowPlan {
+    let mut plan = FlowPlan {
         id: control::FlowId(0),
         ingress_rtp: from_ports.rtp,
         ingress_rtcp: rtcp_of(from_ports, from_agreed),
@@ -218,6 +218,7 @@ fn flow(negotiated: &mut Negotiated, ingress: usize, egress: usize, index: usize
         silenced: control::Silenced::default(),
         rtcp: if feedback { RtcpPolicy::Forward } else { RtcpPolicy::WithoutFeedback },
     };
+    negotiated.treatments.edit((ingress, egress), [from_agreed, to_agreed], &mut plan);
     Some(FlowPlan { id: negotiated.flow(egress, index), ..plan })
 }
 

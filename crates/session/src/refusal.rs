@@ -25,6 +25,8 @@ pub enum Refusal {
     FromTagNotFound,
     /// The call has no such party.
     ToTagNotFound,
+    /// The call has no party of this label or address.
+    NoSuchParty(String),
     /// An answer, but no offer waits for one.
     NoOffer,
     /// The same or the other party's offer is not answered yet, or its ports are still being bound.
@@ -57,6 +59,7 @@ impl Refusal {
             Self::UnknownCallId => "unknown_call_id",
             Self::FromTagNotFound => "from_tag_not_found",
             Self::ToTagNotFound => "to_tag_not_found",
+            Self::NoSuchParty(_) => "no_such_party",
             Self::NoOffer => "no_offer",
             Self::OfferPending => "offer_pending",
             Self::OutOfPorts(_) => "out_of_ports",
@@ -82,6 +85,7 @@ impl fmt::Display for Refusal {
             Self::UnknownCallId => f.write_str("Unknown call-id"),
             Self::FromTagNotFound => f.write_str("From-tag not found"),
             Self::ToTagNotFound => f.write_str("To-tag not found"),
+            Self::NoSuchParty(party) => write!(f, "No party with {party}"),
             Self::NoOffer => f.write_str("Answer without a pending offer"),
             Self::OfferPending => f.write_str("Another offer of this call is pending"),
             Self::OutOfPorts(cause) => write!(f, "Ran out of ports: {cause}"),

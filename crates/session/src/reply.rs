@@ -5,7 +5,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
 
-use control::{Counters, Profile};
+use control::{Counters, Profile, Quality};
 
 /// What a front door gets.
 #[derive(Clone, Debug)]
@@ -16,6 +16,8 @@ pub enum Reply {
     Deleted(Deleted),
     /// To a query.
     Query(Box<CallReport>),
+    /// It is done, and there is nothing to tell.
+    Done,
     /// To a list: the Call-IDs, oldest first.
     List(Vec<String>),
     /// To statistics.
@@ -55,6 +57,8 @@ pub struct Deleted {
 pub struct CallReport {
     /// The Call-ID.
     pub call_id: String,
+    /// When this was known.
+    pub at: SystemTime,
     /// When its first offer came.
     pub created: SystemTime,
     /// When its latest offer or answer came.
@@ -108,6 +112,8 @@ pub struct SsrcReport {
     pub cumulative_loss: i64,
     /// RFC 3550 A.8, in timestamp units.
     pub jitter: u32,
+    /// How it sounds, in samples. `None`: no sample yet.
+    pub quality: Option<Quality>,
 }
 
 /// A party.

@@ -17,6 +17,7 @@ pub(crate) fn report(call: &Call, statistics: Option<&CallStatistics>, now: Syst
     let transports = statistics.map(|statistics| statistics.transports.as_slice()).unwrap_or_default();
     let mut report = CallReport {
         call_id: call.call_id.clone(),
+        at: now,
         created: call.created,
         last_signal: call.last_signal,
         totals: Totals::default(),
@@ -38,6 +39,7 @@ pub(crate) fn report(call: &Call, statistics: Option<&CallStatistics>, now: Syst
             ssrc.last_timestamp = stream.timestamp;
             ssrc.last_sequence_number = stream.sequence_number;
             ssrc.jitter = stream.jitter;
+            ssrc.quality = stream.quality.or(ssrc.quality);
         }
     }
     let legs = call.negotiated.legs.iter().enumerate().filter(|(_, leg)| !leg.gone);

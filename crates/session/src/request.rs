@@ -21,6 +21,8 @@ pub enum Request {
     Delete(Delete),
     /// What is known of a call.
     Query(Query),
+    /// Block media, pass it as silence, or let it pass again.
+    Treat(Treat),
     /// The Call-IDs, oldest first.
     List {
         /// At most so many.
@@ -94,4 +96,53 @@ pub struct Query {
     pub from_tag: Option<String>,
     /// Only this party; with `from_tag` both.
     pub to_tag: Option<String>,
+}
+
+/// Block media, pass it as silence, or let it pass again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Treat {
+    /// The Call-ID.
+    pub call_id: String,
+    /// What is done.
+    pub treatment: Treatment,
+    /// True to begin, false to end.
+    pub on: bool,
+    /// Whose media. `None`: everybody's.
+    pub from: Option<Party>,
+    /// Only what goes to this party.
+    pub to: Option<Party>,
+    /// An end for everybody is one for each party and pair, too.
+    pub all: bool,
+}
+
+/// What is done to media. Treatments add up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Treatment {
+    /// Everything is dropped but telephone events.
+    Block,
+    /// Telephone events are dropped.
+    BlockDtmf,
+    /// G.711 passes as silence, telephone events pass; what has another codec is dropped.
+    Silence,
+}
+
+/// How a request names a party.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Party {
+    /// By its tag.
+    Tag(String),
+    /// By its label.
+    Label(String),
+    /// By the media address of its description.
+    Address(IpAddr),
+}
+
+impl fmt::Display for Party {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tag(tag) => write!(f, "tag {tag}"),
+            Self::Label(label) => write!(f, "label {label}"),
+            Self::Address(address) => write!(f, "address {address}"),
+        }
+    }
 }

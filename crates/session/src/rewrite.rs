@@ -14,7 +14,7 @@ use crate::leg::{AgreedKeying, Exchange, Leg, LocalOrigin, MuxOffer, Negotiated,
 use crate::negotiate::keying::{line, setup_of};
 use crate::negotiate::{Desk, Work, WorkKind};
 use crate::peer::static_codec;
-use crate::{MediaProfile, Options, Refusal};
+use crate::{MediaProfile, Options, Refusal, edits};
 
 /// Attributes that carry keys or promises past us: capability negotiation (RFC 5939) may hold `crypto` lines of the other
 /// party, and ZRTP is not passed through.
@@ -79,7 +79,7 @@ pub(crate) fn write(
                 let direction = section.direction().or(session_direction).unwrap_or_default();
                 write_live(section, live, direction, &desk.config.fingerprints, &work.options);
                 if live.carried.profile().is_some() {
-                    strip_codecs(section, &work.options);
+                    edits::codecs(section, &work.options, work.kind, offered);
                 }
             }
         }
@@ -87,6 +87,8 @@ pub(crate) fn write(
     if !work.options.flags.original_sendrecv {
         description.session_mut().remove_direction();
     }
+    edits::header_extensions(&mut description, &work.options);
+    edits::attributes(&mut description, &work.options);
     let leg = negotiated.legs.get_mut(work.to).ok_or_else(lost)?;
     leg.layout.unfold(&mut description, leg.public);
     write_origin(&mut description, leg, desk, &work.options);
@@ -349,36 +351,6 @@ fn add_static_rtpmaps(section: &mut MediaSection) {
         .collect();
     for (payload_type, codec) in missing {
         section.insert(name::RTPMAP, &format!("{payload_type} {codec}"));
-    }
-}
-
-/// `codec: strip`, `except`. A section keeps its formats when all would go.
-fn strip_codecs(section: &mut MediaSection, options: &Options) {
-    let codec = &options.codec;
-    if codec.strip.is_empty() {
-        return;
-    }
-    let maps: Vec<sdp::Rtpmap> = section.all().collect();
-    let names = |list: &[String], format: &str| {
-        let map = maps.iter().find(|map| map.payload_type.to_string() == format);
-        list.iter().any(|wanted| {
-            let (name, clock) =
-                wanted.split_once('/').map_or((wanted.as_str(), None), |(name, clock)| (name, Some(clock)));
-            map.is_some_and(|map| {
-                let rate = map.clock_rate.to_string();
-                let same_clock = clock.is_none_or(|clock| clock.split('/').next() == Some(rate.as_str()));
-                map.encoding.eq_ignore_ascii_case(name) && same_clock
-            })
-        })
-    };
-    let all = codec.strip.iter().any(|name| name.eq_ignore_ascii_case("all") || name.eq_ignore_ascii_case("full"));
-    let formats: Vec<String> = section.formats().map(str::to_owned).collect();
-    let goes = |format: &&String| (all || names(&codec.strip, format)) && !names(&codec.except, format);
-    let gone: Vec<&String> = formats.iter().filter(goes).collect();
-    if gone.len() < formats.len() {
-        for format in gone {
-            section.remove_format(format);
-        }
     }
 }
 

@@ -93,7 +93,7 @@ impl Session {
             Request::Answer(_) => self.statistics.answers += 1,
             Request::Delete(_) => self.statistics.deletes += 1,
             Request::Query(_) => self.statistics.queries += 1,
-            Request::List { .. } | Request::Statistics => {}
+            Request::Treat(_) | Request::List { .. } | Request::Statistics => {}
         }
         self.serve(now, token, request);
     }

@@ -8,15 +8,20 @@ fn list(words: &[&str]) -> Value {
     Value::List(words.iter().map(Value::string).collect())
 }
 
-fn try_one(key: &str, value: Value) -> Result<(Options, Vec<String>), String> {
+fn try_one(key: &str, value: Value) -> Result<(Options, Vec<Ignored>), String> {
     read(Keys::new(Dictionary::new().with(key, value)))
 }
 
 /// Options of a message with this one key, of which nothing was ignored.
 fn one(key: &str, value: Value) -> Options {
     let (options, ignored) = try_one(key, value).unwrap();
-    assert_eq!(ignored, [""; 0], "{key}");
+    assert!(ignored.is_empty(), "{key}: {ignored:?}");
     options
+}
+
+/// What is ignored of these flags.
+fn ignored(flags: &[&str]) -> Vec<Ignored> {
+    try_one("flags", list(flags)).unwrap().1
 }
 
 fn flags(flags: &[&str]) -> Options {
@@ -79,9 +84,9 @@ fn a_prefixed_flag_is_its_list() {
 }
 
 #[test]
-fn every_must_have_flag_sets_its_own_field_and_nothing_else() {
+fn every_flag_sets_its_own_field_and_nothing_else() {
     type Field = fn(&mut session::Flags) -> &mut bool;
-    let table: [(&str, Field); 17] = [
+    let table: [(&str, Field); 21] = [
         ("trust-address", |flags| &mut flags.trust_address),
         ("SIP-source-address", |flags| &mut flags.sip_source_address),
         ("symmetric", |flags| &mut flags.symmetric),
@@ -99,12 +104,81 @@ fn every_must_have_flag_sets_its_own_field_and_nothing_else() {
         ("WebRTC", |flags| &mut flags.web_rtc),
         ("original-sendrecv", |flags| &mut flags.original_sendrecv),
         ("reject-ICE", |flags| &mut flags.reject_ice),
+        ("single-codec", |flags| &mut flags.single_codec),
+        ("reorder-codecs", |flags| &mut flags.reorder_codecs),
+        ("strip-extmap", |flags| &mut flags.strip_extmap),
+        ("fragment", |flags| &mut flags.fragment),
     ];
     for (flag, field) in table {
         let mut expected = Options::default();
         *field(&mut expected.flags) = true;
-        assert_eq!(flags(&[flag]), expected, "{flag}");
+        for flag in [flag.to_owned(), flag.replace('-', " "), flag.replace('-', "_")] {
+            assert_eq!(try_one("flags", list(&[&flag])).unwrap().0, expected, "{flag}");
+        }
     }
+}
+
+#[test]
+fn a_flag_that_changes_nothing_is_named_and_one_that_everybody_sends_is_not() {
+    for flag in ["recrypt", "NAT-wait", "unidirectional", "port-latching", "pad-crypto", "debug", "symmetric-codecs"] {
+        assert_eq!(ignored(&[flag]), [Ignored::WithoutEffect(flag.into())]);
+    }
+    assert_eq!(
+        ignored(&["trust-address", "symmetric", "codec-ignore-opus"]),
+        [Ignored::WithoutEffect("codec ignore".into())]
+    );
+    assert_eq!(try_one("metadata", Value::string("a:b")).unwrap().1, [Ignored::WithoutEffect("metadata".into())]);
+}
+
+#[test]
+fn codecs_are_edited_as_text() {
+    let masked = one("codec", Dictionary::new().with("mask", list(&["opus", "G722"])).into());
+    assert_eq!(masked.codec.mask, ["opus", "G722"]);
+    let options = flags(&["codec-offer-PCMA", "codec-mask-all", "codec-except-PCMU", "codec-strip=[G722 G729]"]);
+    assert_eq!((options.codec.offer, options.codec.mask), (vec!["PCMA".to_owned()], vec!["all".to_owned()]));
+    assert_eq!(
+        (options.codec.except, options.codec.strip),
+        (vec!["PCMU".to_owned()], vec!["G722".into(), "G729".into()])
+    );
+}
+
+#[test]
+fn attribute_edits_are_read_from_the_dictionary_and_from_flags() {
+    let pair = list(&["sendrecv", "sendonly"]);
+    let audio = Dictionary::new().with("add", list(&["ptime:20"])).with("remove", list(&["ssrc:"]));
+    let none = Dictionary::new().with("substitute", Value::List(vec![pair]));
+    let value = Dictionary::new().with("audio", audio.into()).with("none", none.into());
+    let edit = |level: &AttributeLevel, change| AttributeEdit { level: level.clone(), change };
+    let audio = AttributeLevel::Media("audio".into());
+    let expected = [
+        edit(&audio, AttributeChange::Add("ptime:20".into())),
+        edit(&audio, AttributeChange::Remove("ssrc:".into())),
+        edit(&AttributeLevel::Session, AttributeChange::Substitute("sendrecv".into(), "sendonly".into())),
+    ];
+    assert_eq!(one("sdp-attr", value.into()).attributes, expected);
+    let written =
+        ["sdp-attr-add-audio-ptime:20", "sdp-attr-remove-audio-ssrc:", "sdp-attr-substitute-none-sendrecv>sendonly"];
+    assert_eq!(flags(&written).attributes, expected);
+    let escaped = flags(&["sdp-attr-add-audio-fmtp:101..0--15"]).attributes;
+    assert_eq!(escaped, [edit(&audio, AttributeChange::Add("fmtp:101 0=15".into()))]);
+    assert_eq!(flags(&["sdp-media-remove-video"]).media_remove, ["video"]);
+    assert_eq!(one("sdp_media_remove", list(&["video", "image"])).media_remove, ["video", "image"]);
+    let error = try_one("flags", list(&["sdp-attr-replace-audio-x"])).unwrap_err();
+    assert_eq!(error, "Bad value of sdp-attr: replace");
+    let stripped = one("extmap", Dictionary::new().with("strip", list(&["urn:x"])).into());
+    assert_eq!(stripped.extmap_strip, ["urn:x"]);
+}
+
+#[test]
+fn telephone_events_can_be_blocked_and_nothing_else_of_dtmf() {
+    assert_eq!(one("DTMF-security", Value::string("drop")).block_dtmf, Some(true));
+    assert_eq!(one("DTMF-security", Value::string("off")).block_dtmf, Some(false));
+    assert_eq!(flags(&["block DTMF"]).block_dtmf, Some(true));
+    let tone = one("DTMF-security", Value::string("tone"));
+    assert_eq!(
+        (tone.block_dtmf, tone.unsupported),
+        (None, vec!["DTMF-security (this relay can only drop telephone events)".into()])
+    );
 }
 
 #[test]
@@ -158,8 +232,13 @@ fn what_is_not_there_is_named_with_its_reason() {
         ("record-call", Value::string("yes"), "record-call (this relay does not record)"),
         ("generate RTCP", Value::string("on"), "generate-RTCP (this relay passes RTCP on)"),
         ("ptime", Value::Integer(20), "ptime (this relay does not repacketize)"),
-        ("sdp-attr", Dictionary::new().into(), "sdp-attr (this relay has no such edit of the description)"),
-        ("codec", Dictionary::new().with("mask", list(&["opus"])).into(), "codec mask (this relay does not transcode)"),
+        ("template", Value::string("x"), "template (this relay has no such edit of the description)"),
+        (
+            "codec",
+            Dictionary::new().with("consume", list(&["x"])).into(),
+            "codec consume (this relay does not transcode)",
+        ),
+        ("trigger", Value::string("123"), "trigger (this relay does not detect DTMF)"),
     ] {
         assert_eq!(one(key, value).unsupported, [name]);
     }
@@ -170,12 +249,13 @@ fn what_is_not_there_is_named_with_its_reason() {
 
 #[test]
 fn harmless_unknown_ones_are_ignored_and_named() {
-    let (options, ignored) = try_one("flags", list(&["force", "trust-addres", "symmetric"])).unwrap();
+    let unknown = |name: &str| Ignored::Unknown(name.to_owned());
+    let (options, ignored) = try_one("flags", list(&["trust-addres", "symmetric"])).unwrap();
     assert!(options.flags.symmetric);
-    assert_eq!(ignored, ["force", "trust-addres"]);
-    assert_eq!(try_one("xmlrpc-callback", Value::string("192.0.2.1")).unwrap().1, ["xmlrpc-callback"]);
+    assert_eq!(ignored, [unknown("trust-addres")]);
+    assert_eq!(try_one("b2b-url", Value::string("192.0.2.1")).unwrap().1, [unknown("b2b-url")]);
     let long = "x".repeat(100_000);
-    assert!(try_one("flags", list(&[&long])).unwrap().1[0].len() < 100);
+    assert!(try_one("flags", list(&[&long])).unwrap().1[0].name().len() < 100);
 }
 
 #[test]

@@ -18,7 +18,7 @@ pub(super) fn introduce(settings: &Settings, backend: &str, workers: u16, ng: So
         .collect();
     let (first, last) = settings.fixed.ports;
     let lines = [
-        format!("ng       {ng} (UDP): point Kamailio's or OpenSIPS's rtpengine module here"),
+        format!("ng       {ng} (UDP, TCP): point Kamailio's or OpenSIPS's rtpengine module here"),
         format!("admin    http://{admin}/ with metrics, healthz, readyz, calls, calls/ID"),
         format!("media    {} ports {first}-{last}", media.join(" ")),
         format!("backend  {backend}, {workers} workers: UDP sockets in batches, which need no privilege"),

@@ -13,7 +13,7 @@ use crate::answers;
 pub(super) type DetailWay = oneshot::Sender<Option<Box<CallDetail>>>;
 
 impl Relay {
-    pub(super) fn answer(&mut self, question: Question) {
+    pub(super) async fn answer(&mut self, question: Question) {
         let now = Instant::now();
         // An answer that nobody waits for any more is no error.
         match question {
@@ -27,6 +27,7 @@ impl Relay {
                 let draining = self.drain.map(|_| "draining, no new calls are taken".to_owned());
                 let _ = way.send(Readiness { missing: failed.chain(draining).collect() });
             }
+            Question::Ng(message, way) => self.handle_posted(&message, way).await,
             Question::Calls(way) => {
                 let _ = way.send(answers::calls(&self.session));
             }

@@ -11,7 +11,7 @@ use crate::leg::{Agreed, AgreedKeying, Exchange, MuxOffer, Negotiated, Proposal,
 use crate::peer::{PeerDescription, PeerSection};
 use crate::{
     DtlsOption, IceOption, LedgerNote, MediaProfile, Negotiation, OpportunisticForm, Options, Refusal,
-    TransportProtocol,
+    TransportProtocol, Treatment,
 };
 
 /// Brings `negotiated` into the state that holds once the wanted ports are open.
@@ -33,6 +33,9 @@ pub(crate) fn prepare(
         .map_err(|offered| Refusal::Incomplete(format!("{answered} m= lines answer {offered}")))?;
     let peer = desk.read(&description, negotiation, &options, false)?;
     label(negotiated, from, to, &options);
+    if let Some(block) = options.block_dtmf {
+        negotiated.treatments.set_for_all(Treatment::BlockDtmf, block);
+    }
     let answerer = agree_answerer(negotiated, desk, from, &peer, &exchange, &options)?;
     let offerer = agree_offerer(negotiated, desk, to, &exchange, &answerer, &options)?;
     for (leg, agreed) in [(from, answerer), (to, offerer)] {

@@ -12,7 +12,7 @@ use crate::leg::{
 use crate::peer::{PeerDescription, PeerSection};
 use crate::{
     AddressFamily, DtlsOption, IceOption, LedgerNote, MediaProfile, Negotiation, OpportunisticForm, Options, Refusal,
-    TransportProtocol,
+    TransportProtocol, Treatment,
 };
 
 /// For this long an offer without an answer bars one from the other side (RFC 3261 §14.1: the owner of the Call-ID tries
@@ -53,6 +53,9 @@ pub(crate) fn prepare(
     }
     if options.traffic_class.is_some() {
         negotiated.traffic_class = options.traffic_class;
+    }
+    if let Some(block) = options.block_dtmf {
+        negotiated.treatments.set_for_all(Treatment::BlockDtmf, block);
     }
     if options.flags.reset {
         for leg in [from, to] {
@@ -356,6 +359,11 @@ fn prepare_proposal(
     }
     let Leg { layout, sections, .. } = leg;
     let Some(section) = sections.get_mut(index) else { return Ok(()) };
+    if options.media_remove.iter().any(|media| media.eq_ignore_ascii_case(&offered.kind)) {
+        layout.place(index, None);
+        section.proposal = None;
+        return Ok(());
+    }
     let offered_profile = match &offered.carried {
         _ if offered.rejected => {
             layout.place(index, None);
@@ -407,9 +415,10 @@ fn prepare_proposal(
     };
     let ice = match options.ice {
         Some(IceOption::Remove) => false,
-        Some(IceOption::Force | IceOption::Default) => true,
-        Some(IceOption::Optional | IceOption::ForceRelay) => offered.ice.is_some(),
-        None => offered.ice.is_some() || section.agreed.as_ref().is_some_and(|agreed| agreed.ice.is_some()),
+        Some(IceOption::Force | IceOption::Optional) => true,
+        Some(IceOption::Default | IceOption::ForceRelay) | None => {
+            offered.ice.is_some() || section.agreed.as_ref().is_some_and(|agreed| agreed.ice.is_some())
+        }
     };
     let mux = mux_for(section, offered, options);
     let bundles = peer.bundle.contains(&index) && profile.is_dtls() && ice && mux != MuxOffer::No;

@@ -7,7 +7,7 @@ use control::{CallKey, Command};
 use super::Session;
 use crate::call::{Call, Phase, Question, QuestionKind};
 use crate::negotiate::WorkKind;
-use crate::{Delete, Deleted, EndReason, Negotiation, Query, Refusal, Reply, Request, Token, report};
+use crate::{Delete, Deleted, EndReason, Negotiation, Query, Refusal, Reply, Request, Token, Treat, report};
 
 /// Requests that may wait behind one whose ports are being bound.
 const MAX_QUEUE: usize = 16;
@@ -27,7 +27,9 @@ impl Session {
                 }
                 negotiation.call_id.as_str()
             }
-            Request::Delete(Delete { call_id, .. }) | Request::Query(Query { call_id, .. }) => call_id.as_str(),
+            Request::Delete(Delete { call_id, .. })
+            | Request::Query(Query { call_id, .. })
+            | Request::Treat(Treat { call_id, .. }) => call_id.as_str(),
             Request::List { limit } => {
                 let ids = self.by_age().into_iter().take(*limit).map(|call| call.call_id.clone()).collect();
                 return self.reply(token, Ok(Reply::List(ids)));
@@ -54,6 +56,7 @@ impl Session {
             (Some(call), Request::Answer(answer)) => self.negotiate(now, call, token, WorkKind::Answer, &answer),
             (Some(call), Request::Delete(delete)) => self.delete(now, call, token, &delete),
             (Some(call), Request::Query(query)) => self.query(now, call, token, &query),
+            (Some(call), Request::Treat(treat)) => self.treat(call, token, &treat),
             (None, Request::Offer(offer)) => self.first_offer(now, token, &offer),
             (None, Request::Delete(delete)) if !delete.fatal => {
                 self.reply(token, Ok(Reply::Deleted(Deleted { report: None, warning: Some(NOT_FOUND) })));
@@ -151,6 +154,17 @@ impl Session {
             }
         }
         self.ask(now, &mut call, token, QuestionKind::Query { tags });
+        self.keep(call);
+    }
+
+    fn treat(&mut self, mut call: Call, token: Token, treat: &Treat) {
+        let mut treatments = call.negotiated.treatments.clone();
+        let changed = treatments.change(&call.negotiated, treat);
+        if changed.is_ok() {
+            call.negotiated.treatments = treatments;
+            self.apply(&mut call, false);
+        }
+        self.reply(token, changed.map(|()| Reply::Done));
         self.keep(call);
     }
 

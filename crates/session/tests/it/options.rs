@@ -47,9 +47,10 @@ fn ice_is_kept_forced_or_removed() {
     assert!(!written(OFFER, Options::default()).contains("ice-"), "not added where it was not");
     assert!(!written(WEB, ice(IceOption::Remove)).contains("ice-"));
     assert!(has(&written(OFFER, ice(IceOption::Force))));
+    assert!(has(&written(WEB, ice(IceOption::Default))));
+    assert!(!written(OFFER, ice(IceOption::Default)).contains("ice-"), "as if the option were absent");
     assert!(has(&written(WEB, ice(IceOption::Optional))));
-    assert!(!written(OFFER, ice(IceOption::Optional)).contains("ice-"));
-    assert!(has(&written(OFFER, ice(IceOption::Default))));
+    assert!(has(&written(OFFER, ice(IceOption::Optional))), "added where there was none");
 }
 
 #[test]
