@@ -12,6 +12,7 @@ use srtp::sdes::CryptoAttribute;
 use crate::carried::Carried;
 use crate::leg::{AgreedKeying, Exchange, Leg, LocalOrigin, MuxOffer, Negotiated, ProposedKeying, digest};
 use crate::negotiate::keying::{line, setup_of};
+use crate::negotiate::offer::makes_bundle;
 use crate::negotiate::{Desk, Work, WorkKind};
 use crate::peer::static_codec;
 use crate::{MediaProfile, Options, Refusal, edits};
@@ -188,7 +189,11 @@ fn public_ports(
 /// mids of the bundle that we offer.
 fn proposed_bundle(negotiated: &Negotiated, to: usize, exchange: &Exchange) -> Vec<String> {
     let Some(leg) = negotiated.legs.get(to) else { return Vec::new() };
-    let proposals = exchange.offer.bundle.iter().filter_map(|&index| leg.section(index)?.proposal.as_ref());
+    let members = match makes_bundle(&exchange.offer, &exchange.options) {
+        true => (0..exchange.offer.sections.len()).collect(),
+        false => exchange.offer.bundle.clone(),
+    };
+    let proposals = members.into_iter().filter_map(|index| leg.section(index)?.proposal.as_ref());
     let can = proposals.filter(|proposal| {
         proposal.carried.profile().is_some_and(MediaProfile::is_dtls)
             && proposal.ice

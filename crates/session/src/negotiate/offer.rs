@@ -421,7 +421,8 @@ fn prepare_proposal(
         }
     };
     let mux = mux_for(section, offered, options);
-    let bundles = peer.bundle.contains(&index) && profile.is_dtls() && ice && mux != MuxOffer::No;
+    let in_group = peer.bundle.contains(&index) || makes_bundle(peer, options);
+    let bundles = in_group && profile.is_dtls() && ice && mux != MuxOffer::No;
     let mid = mid_for(peer, index, bundles, options);
     let agreed_carrier = section.agreed.as_ref().map(|agreed| agreed.carrier);
     let carrier = match agreed_carrier {
@@ -519,6 +520,12 @@ fn mux_for(section: &Section, offered: &PeerSection, options: &Options) -> MuxOf
         true if asked.require || agreed => MuxOffer::Required,
         true => MuxOffer::WithFallback,
     }
+}
+
+/// Where mids are asked for and the offerer has no bundle, ours is one of every section that can be in it. A browser under
+/// the policy `max-bundle` refuses an offer without a group, even of one section.
+pub(crate) fn makes_bundle(peer: &PeerDescription, options: &Options) -> bool {
+    options.flags.generate_mid && peer.bundle.is_empty()
 }
 
 /// A mid that is there for a bundle alone goes with the bundle: one without the other makes browsers fail.

@@ -1,7 +1,7 @@
 //! BUNDLE and rtcp-mux.
 
 use control::{Component, Selector};
-use sallyport_session::{IceOption, MediaProfile, Options, RtcpMuxOptions, TransportProtocol};
+use sallyport_session::{Flags, IceOption, MediaProfile, Options, RtcpMuxOptions, TransportProtocol};
 
 use crate::support::{Bench, expected, masked};
 
@@ -193,4 +193,35 @@ fn mux_options_offer_require_demux_and_reject() {
     let answer = masked(&bench.answer(&muxed, Options::default()));
     assert!(!answer.contains("a=rtcp-mux"), "{answer}");
     assert_eq!(bench.ports_open(), 3);
+}
+
+/// What Chromium asks for under its policy `max-bundle`: an offer without a group is refused there, even of one section.
+#[test]
+fn towards_a_browser_even_one_section_is_a_bundle() {
+    let web = Options { flags: Flags { web_rtc: true, ..Flags::default() }, ..Options::default() };
+    let mut bench = Bench::new();
+    let one = PHONE.replace("m=video 6002 RTP/AVP 96\n", "").replace("a=rtpmap:96 VP8/90000\n", "");
+    let text = masked(&bench.offer(&one, web.clone()));
+    assert!(text.contains("a=group:BUNDLE 0\n") && text.contains("a=mid:0\n"), "{text}");
+    let mut bench = Bench::new();
+    let text = masked(&bench.offer(PHONE, web));
+    assert!(text.contains("a=group:BUNDLE 0 1\n") && text.contains("a=mid:1\n"), "{text}");
+    let browser = WEB.replace("BUNDLE a v", "BUNDLE 0 1").replace("a=mid:a", "a=mid:0").replace("a=mid:v", "a=mid:1");
+    let browser = browser.replace("actpass", "active");
+    let answer = masked(&bench.answer(&browser, Options::default()));
+    assert!(!answer.contains("BUNDLE"), "the phone did not ask for one: {answer}");
+    let plan = bench.plan();
+    let [audio, video] = [0, 1].map(|section| {
+        let of_section = |flow: &&control::FlowPlan| flow.selector.mid.as_deref() == Some(["0", "1"][section]);
+        plan.flows.iter().find(of_section).expect("a flow from the browser").ingress_rtp
+    });
+    assert_eq!(audio, video, "one transport for both");
+}
+
+#[test]
+fn plain_and_unbundled_offers_get_no_group() {
+    let mut bench = Bench::new();
+    let options = Options { flags: Flags { generate_mid: true, ..Flags::default() }, ..Options::default() };
+    let text = masked(&bench.offer(PHONE, options));
+    assert!(!text.contains("BUNDLE") && text.contains("a=mid:0\n"), "{text}");
 }

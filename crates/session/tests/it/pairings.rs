@@ -227,6 +227,7 @@ fn an_sdes_offer_becomes_a_webrtc_offer_without_crypto_lines() {
             o=alice 2890844526 7 IN IP4 192.0.2.10
             s=-
             t=0 0
+            a=group:BUNDLE 0
             a=ice-lite
             m=audio P1 UDP/TLS/RTP/SAVPF 0 101
             c=IN IP4 10.0.0.1
