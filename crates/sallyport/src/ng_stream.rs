@@ -12,7 +12,7 @@ use ng::{MAX_STREAM_MESSAGE, StreamDecoder};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{Notify, Semaphore, mpsc};
 use tokio::time::{sleep, timeout};
 
 /// Connections at a time. Further ones wait in the kernel's queue.
@@ -43,18 +43,23 @@ pub(crate) enum Knock {
     Closed(u64),
 }
 
-/// The way back to a client. Dropped, it ends the connection once all is written.
+/// The way back to a client.
 pub(crate) struct StreamWay {
     sender: mpsc::Sender<Arc<[u8]>>,
     unread: Arc<AtomicUsize>,
+    overflow: Arc<Notify>,
 }
 
 impl StreamWay {
-    /// False when too much waits already, or the connection is gone.
+    /// False when too much waits already: the connection is closed. False as well when it is gone.
     pub(crate) fn send(&self, reply: Arc<[u8]>) -> bool {
         let length = reply.len();
         let unread = self.unread.fetch_add(length, Ordering::Relaxed);
-        unread + length <= MAX_UNREAD_BYTES && self.sender.try_send(reply).is_ok()
+        let is_sent = unread + length <= MAX_UNREAD_BYTES && self.sender.try_send(reply).is_ok();
+        if !is_sent {
+            self.overflow.notify_one();
+        }
+        is_sent
     }
 }
 
@@ -93,7 +98,8 @@ async fn serve_connection(stream: TcpStream, door: &mpsc::Sender<Knock>) {
     let connection = next_connection();
     let (sender, replies) = mpsc::channel(MAX_UNREAD);
     let unread = Arc::new(AtomicUsize::new(0));
-    let way = StreamWay { sender, unread: Arc::clone(&unread) };
+    let overflow = Arc::new(Notify::new());
+    let way = StreamWay { sender, unread: Arc::clone(&unread), overflow: Arc::clone(&overflow) };
     if door.send(Knock::Opened(connection, way)).await.is_err() {
         return;
     }
@@ -102,6 +108,7 @@ async fn serve_connection(stream: TcpStream, door: &mpsc::Sender<Knock>) {
     let ended = tokio::select! {
         ended = read(reader, connection, door) => ended,
         ended = &mut writing => ended,
+        () = overflow.notified() => Err(io::Error::other("the client does not read")),
     };
     let ended = match ended {
         Ok(()) => timeout(LINGER, writing).await.unwrap_or(Ok(())),

@@ -207,7 +207,6 @@ fn check_supported(options: &Options) -> Result<(), Refusal> {
     let asked = [
         (options.ice == Some(IceOption::ForceRelay), "ICE=force-relay"),
         (options.ice_lite == Some(IceLite::Off), "ICE-lite=off"),
-        (options.flags.fragment, "fragment"),
         (sdes.encrypt_rtp == Some(false), "SDES-unencrypted_srtp"),
         (sdes.encrypt_rtcp == Some(false), "SDES-unencrypted_srtcp"),
         (sdes.authenticate_rtp == Some(false), "SDES-unauthenticated_srtp"),

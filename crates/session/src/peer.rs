@@ -14,7 +14,7 @@ use crate::{Defaults, MediaProfile, OpportunisticForm, Refusal};
 /// SSRCs of one section that are kept to tell bundled sections apart.
 const MAX_SSRCS: usize = 64;
 /// Candidates of one component that are kept for diagnosis.
-const MAX_CANDIDATES: usize = 16;
+pub(crate) const MAX_CANDIDATES: usize = 16;
 /// The header extension that carries the MID (RFC 9143 §15.2).
 const MID_EXTENSION: &str = "urn:ietf:params:rtp-hdrext:sdes:mid";
 

@@ -21,6 +21,7 @@ use crate::{
 };
 
 mod events;
+mod fragments;
 mod negotiation;
 mod requests;
 

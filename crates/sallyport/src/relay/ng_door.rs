@@ -84,7 +84,6 @@ impl Relay {
                 if way.send(bytes) {
                     self.connections.insert(connection, ConnectionWay::Stream(way));
                 } else {
-                    // Without its way the connection ends.
                     tracing::warn!("ng: a connection that does not read is closed");
                 }
             }

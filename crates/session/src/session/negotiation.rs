@@ -21,6 +21,9 @@ impl Session {
         kind: WorkKind,
         negotiation: &Negotiation,
     ) {
+        if Self::is_fragment(negotiation) {
+            return self.take_fragment(call, token, kind, negotiation);
+        }
         if let Some(reply) = self.own_loop(negotiation) {
             self.reply(token, Ok(reply));
             self.keep_or_forget(call);

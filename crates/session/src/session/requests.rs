@@ -57,6 +57,9 @@ impl Session {
             (Some(call), Request::Delete(delete)) => self.delete(now, call, token, &delete),
             (Some(call), Request::Query(query)) => self.query(now, call, token, &query),
             (Some(call), Request::Treat(treat)) => self.treat(call, token, &treat),
+            (None, Request::Offer(offer)) if Self::is_fragment(&offer) => {
+                self.reply(token, Err(Refusal::UnknownCallId))
+            }
             (None, Request::Offer(offer)) => self.first_offer(now, token, &offer),
             (None, Request::Delete(delete)) if !delete.fatal => {
                 self.reply(token, Ok(Reply::Deleted(Deleted { report: None, warning: Some(NOT_FOUND) })));

@@ -7,6 +7,7 @@ mod datagrams;
 mod dtls;
 mod edits;
 mod errors;
+mod fragments;
 mod keys;
 mod late;
 mod life;
