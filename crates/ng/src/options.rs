@@ -176,8 +176,8 @@ impl Reader {
                 let digits = address.trim_start_matches('[').trim_end_matches(']');
                 options.media_address = Some(digits.parse().map_err(|_| bad(key, &address))?);
             }
-            "label" | "from-label" => options.label = Some(name(key, value)?),
-            "set-label" | "to-label" => options.to_label = Some(name(key, value)?),
+            "label" | "from-label" | "set-label" => options.label = Some(name(key, value)?),
+            "to-label" => options.to_label = Some(name(key, value)?),
             // Below zero: as it was. Above a byte: the default.
             "TOS" => options.traffic_class = u8::try_from(number(key, value)?).ok(),
             "delete-delay" => {

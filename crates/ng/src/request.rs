@@ -212,6 +212,7 @@ fn treat(mut keys: Keys, treatment: Treatment, on: bool) -> Read {
     let tag = filled(keys.name("from-tag")?).map(Party::Tag);
     let label = filled(keys.name("label")?.or(keys.name("from-label")?)).map(Party::Label);
     let address = keys.take("address").map(|value| address("address", &value)).transpose()?.map(Party::Address);
+    let set_label = filled(keys.name("set-label")?);
     let to_tag = filled(keys.name("to-tag")?).map(Party::Tag);
     let to_label = filled(keys.name("to-label")?).map(Party::Label);
     let mut all = match keys.take("all") {
@@ -244,7 +245,7 @@ fn treat(mut keys: Keys, treatment: Treatment, on: bool) -> Read {
         }
     }
     ignored.extend(left(keys));
-    let treat = Treat { call_id, treatment, on, from, to, all };
+    let treat = Treat { call_id, treatment, on, from, to, all, label: set_label };
     Ok((Asked::Request(Box::new(Request::Treat(treat))), ignored))
 }
 

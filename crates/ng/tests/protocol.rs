@@ -244,7 +244,7 @@ fn media_is_blocked_silenced_and_freed_in_either_spelling() {
         let datagram = format!(
             "1 d8:supportsl10:load limite7:command{length}:{command}7:call-id1:c13:received-froml3:IP49:127.0.0.1ee"
         );
-        let expected = Treat { call_id: "c".into(), treatment, on, from: None, to: None, all: false };
+        let expected = Treat { call_id: "c".into(), treatment, on, from: None, to: None, all: false, label: None };
         assert_eq!(treat(datagram.as_bytes()), expected);
     }
     assert_eq!(exchange(b"1 d7:command11:block media7:call-id1:ce", Ok(Reply::Done)), "1 d6:result2:oke");
@@ -252,9 +252,11 @@ fn media_is_blocked_silenced_and_freed_in_either_spelling() {
 
 #[test]
 fn a_party_is_named_by_tag_label_or_address() {
-    let tagged = treat(br#"1 {"command":"block media","call-id":"c","from-tag":"a","to-label":"x","flags":["all"]}"#);
+    let tagged = treat(
+        br#"1 {"command":"block media","call-id":"c","from-tag":"a","to-label":"x","set-label":"y","flags":["all"]}"#,
+    );
     assert_eq!((tagged.from, tagged.to), (Some(Party::Tag("a".into())), Some(Party::Label("x".into()))));
-    assert!(tagged.all);
+    assert_eq!((tagged.all, tagged.label.as_deref()), (true, Some("y")));
     let labelled = treat(br#"1 {"command":"block DTMF","call-id":"c","label":"x","all":"all"}"#);
     assert_eq!((labelled.from, labelled.all), (Some(Party::Label("x".into())), true));
     let addressed = treat(br#"1 {"command":"block DTMF","call-id":"c","address":"192.0.2.1","flags":["egress"]}"#);

@@ -36,9 +36,9 @@ pub struct Options {
     pub address_family: Option<AddressFamily>,
     /// `media-address`: written in place of the interface's own.
     pub media_address: Option<IpAddr>,
-    /// `label` of the party that sent this.
+    /// `label`, `set-label` of the party that sent this.
     pub label: Option<String>,
-    /// `set-label` and `to-label`: label of the other party.
+    /// `to-label`: label of the other party.
     pub to_label: Option<String>,
     /// `TOS`: DSCP and ECN byte of what we send, for the whole call.
     pub traffic_class: Option<u8>,

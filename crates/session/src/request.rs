@@ -113,6 +113,8 @@ pub struct Treat {
     pub to: Option<Party>,
     /// An end for everybody is one for each party and pair, too.
     pub all: bool,
+    /// `set-label`: from here on the label of the party that `from` names.
+    pub label: Option<String>,
 }
 
 /// What is done to media. Treatments add up.

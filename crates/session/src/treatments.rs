@@ -19,13 +19,14 @@ struct Rule {
 pub(crate) struct Treatments(Vec<Rule>);
 
 impl Treatments {
-    /// Begins or ends a treatment. An end names the rule that it ends, unless it is for all.
-    pub(crate) fn change(&mut self, negotiated: &Negotiated, treat: &Treat) -> Result<(), Refusal> {
+    /// Begins or ends a treatment. An end names the rule that it ends, unless it is for all. Returns the leg whose media
+    /// is meant, if it is one.
+    pub(crate) fn change(&mut self, negotiated: &Negotiated, treat: &Treat) -> Result<Option<usize>, Refusal> {
         let find =
             |party: &Option<Party>, missing| party.as_ref().map(|party| leg_of(negotiated, party, missing)).transpose();
         let (from, to) = (find(&treat.from, Refusal::FromTagNotFound)?, find(&treat.to, Refusal::ToTagNotFound)?);
         self.set(from, to, treat.treatment, treat.on, treat.all);
-        Ok(())
+        Ok(from)
     }
 
     /// For everyone.

@@ -213,6 +213,15 @@ fn words_of_ice_dtls_and_addresses_are_read() {
 }
 
 #[test]
+fn labels_name_the_sender_or_the_other_party() {
+    for key in ["label", "from-label", "from_label", "set label"] {
+        let options = one(key, Value::string("x"));
+        assert_eq!((options.label.as_deref(), options.to_label), (Some("x"), None), "{key}");
+    }
+    assert_eq!(one("to-label", Value::string("x")).to_label.as_deref(), Some("x"));
+}
+
+#[test]
 fn numbers_may_be_strings() {
     assert_eq!(one("TOS", Value::string("184")).traffic_class, Some(184));
     assert_eq!(one("TOS", Value::Integer(-1)).traffic_class, None);

@@ -163,11 +163,15 @@ impl Session {
     fn treat(&mut self, mut call: Call, token: Token, treat: &Treat) {
         let mut treatments = call.negotiated.treatments.clone();
         let changed = treatments.change(&call.negotiated, treat);
-        if changed.is_ok() {
+        if let Ok(from) = changed {
+            let leg = from.and_then(|from| call.negotiated.legs.get_mut(from));
+            if let (Some(leg), Some(label)) = (leg, &treat.label) {
+                leg.label = Some(label.clone());
+            }
             call.negotiated.treatments = treatments;
             self.apply(&mut call, false);
         }
-        self.reply(token, changed.map(|()| Reply::Done));
+        self.reply(token, changed.map(|_| Reply::Done));
         self.keep(call);
     }
 

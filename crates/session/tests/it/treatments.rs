@@ -32,7 +32,7 @@ fn call() -> Bench {
 }
 
 fn treat(treatment: Treatment, on: bool, from: Option<Party>) -> Treat {
-    Treat { call_id: "call".into(), treatment, on, from, to: None, all: false }
+    Treat { call_id: "call".into(), treatment, on, from, to: None, all: false, label: None }
 }
 
 fn tag(tag: &str) -> Option<Party> {
@@ -91,6 +91,14 @@ fn a_party_is_named_by_tag_label_or_address() {
     }
     let unknown = Treat { call_id: "none".into(), ..treat(Treatment::Block, true, None) };
     assert_eq!(bench.ask(Request::Treat(unknown)).unwrap_err(), Refusal::UnknownCallId);
+}
+
+#[test]
+fn a_party_can_be_given_a_label_on_the_way() {
+    let mut bench = call();
+    done(&mut bench, Treat { label: Some("callee".into()), ..treat(Treatment::BlockDtmf, true, tag("b")) });
+    done(&mut bench, treat(Treatment::BlockDtmf, false, Some(Party::Label("callee".into()))));
+    assert!(flows(&bench).iter().all(|flow| blocked(flow).is_empty()));
 }
 
 #[test]
