@@ -480,7 +480,9 @@ fn profile_for(section: &Section, offered: MediaProfile, options: &Options) -> M
     }
     let proposed = section.proposal.as_ref().and_then(|proposal| {
         let profile = proposal.carried.profile()?;
-        Some(if proposal.opportunistic == Some(OpportunisticForm::Twice) { profile.plain() } else { profile })
+        // What is offered under two profiles is the plain one made secure, unless the offerer has the secure one itself.
+        let is_plain = proposal.opportunistic == Some(OpportunisticForm::Twice) && !offered.is_secure();
+        Some(if is_plain { profile.plain() } else { profile })
     });
     let profile = section.profile.or(proposed).unwrap_or(offered);
     match (options.dtls, profile) {
