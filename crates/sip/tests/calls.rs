@@ -663,6 +663,124 @@ fn a_flood_of_invites_leaves_no_memory_behind() {
     assert_eq!((refused, net.agents[B].len()), (7, (3, 3)));
 }
 
+/// A peer may say yes for as many branches as it likes: each costs an ACK and a BYE, and only so many are heard.
+#[test]
+fn a_flood_of_2xx_is_bounded() {
+    let mut net = Net::new();
+    net.call(Some("offer"));
+    net.collect();
+    let invite = String::from_utf8(net.wire[B].pop_front().unwrap()).unwrap();
+    let via = invite.lines().find(|line| line.starts_with("Via: ")).unwrap()[5..].to_owned();
+    for number in 0..100 {
+        let mut ok = fork_response(200, &format!("t{number}"), "answer", &net);
+        ok.headers.set("Via", &via);
+        net.inject(A, ok);
+    }
+    let byes = net.log.iter().filter(|line| *line == "A BYE").count();
+    assert_eq!((byes, net.agents[A].len()), (32, (1, 1)));
+}
+
+#[test]
+fn a_call_that_is_carried_on_shows_where_it_has_been() {
+    let guard = sallyport_sip::LoopGuard::new([1; 32]);
+    let first = stray("INVITE", "");
+    let mut net = Net::new();
+    let target = sallyport_sip::Target {
+        flow: sallyport_sip::Flow::udp(support::net::address(A), support::net::address(B)),
+        sent_by: support::net::address(A).into(),
+    };
+    let token = guard.token(&first);
+    net.agents[A].invite_onward(net.now, Net::invite(Some("offer")), target, Some(&token)).unwrap();
+    net.settle();
+    let (_, mut back) = net.incoming(B);
+    back.set_uri(first.uri().clone());
+    assert!(guard.detects(&back, &[support::net::address(A).into()]));
+}
+
+/// Messages of real calls, changed and in any order, from a peer that knows all tags: no panic, and once the calls are ended
+/// nothing is left of them.
+#[test]
+fn a_hostile_peer_leaves_nothing_behind() {
+    for seed in 0..150u32 {
+        let mut random = seed.wrapping_mul(2_654_435_761) | 1;
+        let mut pick = |of: usize| {
+            random ^= random << 13;
+            random ^= random >> 17;
+            random ^= random << 5;
+            random as usize % of
+        };
+        let mut net = Net::seeded(|_, config| config.session_timer = None, seed as u8);
+        net.quiet = true;
+        let dialogs = net.established();
+        let leg = net.call(None);
+        net.collect();
+        let mut heard: Vec<(usize, Vec<u8>)> = Vec::new();
+        for number in 0..150 {
+            net.collect();
+            for agent in [A, B] {
+                heard.extend(net.wire[agent].iter().map(|bytes| (agent, bytes.clone())));
+                net.deliver(agent);
+            }
+            heard.truncate(400);
+            let (agent, bytes) = heard[pick(heard.len())].clone();
+            let text = String::from_utf8(bytes).unwrap();
+            let methods = ["INVITE", "UPDATE", "PRACK", "BYE", "INFO", "ACK", "CANCEL", "OPTIONS"];
+            let text = match pick(5) {
+                0 => text.replace("INVITE", methods[pick(8)]),
+                1 => text.replace("CSeq: ", &format!("CSeq: {}", pick(9) + 1)),
+                2 => text.replace(" 200 ", &format!(" {} ", [180, 183, 202, 401, 422, 481, 486, 491][pick(8)])),
+                3 => text
+                    .replace("z9hG4bK", &format!("z9hG4bK{number}"))
+                    .replace("CSeq: ", &format!("CSeq: {}", number + 2)),
+                _ => text.replace("Contact: ", "Require: 100rel\r\nRSeq: 1\r\nRAck: 1 7 INVITE\r\nContact: "),
+            };
+            net.wire[agent].push_back(text.into_bytes());
+            if !matches!(
+                sallyport_sip::receive(
+                    net.wire[agent].back().unwrap(),
+                    sallyport_sip::Carriage::Datagram,
+                    &sallyport_sip::Limits::default()
+                ),
+                sallyport_sip::Received::Message(_)
+            ) {
+                net.wire[agent].pop_back();
+            }
+            step(&mut net, dialogs, pick(6), number);
+            net.now += std::time::Duration::from_millis(pick(1500) as u64);
+            for agent in &mut net.agents {
+                agent.handle_timeout(net.now);
+            }
+        }
+        let _ = net.agents[A].cancel(net.now, leg, None);
+        for _ in 0..3 {
+            for agent in [A, B] {
+                for event in std::mem::take(&mut net.events[agent]) {
+                    let agent = &mut net.agents[agent];
+                    match event {
+                        CallEvent::Incoming { leg, .. } => {
+                            let _ = agent.reject(net.now, leg, StatusCode::BUSY_HERE, &none());
+                            for dialog in agent.dialogs_of(leg).to_vec() {
+                                let _ = agent.bye(net.now, dialog, None);
+                            }
+                        }
+                        CallEvent::Answered { dialog, .. } | CallEvent::Established { dialog } => {
+                            let _ = agent.bye(net.now, dialog, None);
+                        }
+                        _ => {}
+                    }
+                }
+            }
+            for agent in [A, B] {
+                let _ = net.agents[agent].bye(net.now, dialogs[agent], None);
+            }
+            net.run(300_000, true);
+        }
+        for agent in &net.agents {
+            assert!(agent.is_empty(), "seed {seed}: {:?}", agent.len());
+        }
+    }
+}
+
 /// Whatever is lost and whoever gives up when: in the end both have the call, or neither, and nothing else is left.
 #[test]
 fn losses_and_races_never_leave_half_a_call() {

@@ -27,6 +27,7 @@ pub(super) struct Outgoing {
     /// Without Via.
     pub(super) request: Request,
     pub(super) target: Target,
+    pub(super) loop_token: Option<String>,
     pub(super) offer: Option<Body>,
     pub(super) cancelled: bool,
     /// A 2xx has come; of the winner if there is one.

@@ -15,10 +15,25 @@ use crate::{
 };
 use std::time::Instant;
 
+/// Branches of a fork whose 2xx is acknowledged and ended; more than that is no fork but a flood.
+const MAX_ANSWERS: usize = 32;
+
 impl UserAgent {
     /// Calls. The request is an INVITE with From and its tag, To, Contact, Call-ID, CSeq and Max-Forwards; a body is the offer,
     /// without one the peer makes it. Allow, Supported and Session-Expires are added where they are missing.
-    pub fn invite(&mut self, now: Instant, mut request: Request, target: Target) -> Result<LegId, CallError> {
+    pub fn invite(&mut self, now: Instant, request: Request, target: Target) -> Result<LegId, CallError> {
+        self.invite_onward(now, request, target, None)
+    }
+
+    /// [`UserAgent::invite`] for a call that carries another on: the token is what
+    /// [`LoopGuard::token`](crate::LoopGuard::token) said of that one's INVITE.
+    pub fn invite_onward(
+        &mut self,
+        now: Instant,
+        mut request: Request,
+        target: Target,
+        loop_token: Option<&str>,
+    ) -> Result<LegId, CallError> {
         if self.legs.len() >= self.config.max_legs {
             return Err(CallError::Exhausted);
         }
@@ -38,7 +53,7 @@ impl UserAgent {
             request.headers.push(name::MIN_SE, timer.min);
         }
         let id = LegId(self.new_id());
-        self.start(now, id, request, target, contact)?;
+        self.start(now, id, request, target, contact, loop_token.map(str::to_owned))?;
         Ok(id)
     }
 
@@ -49,13 +64,16 @@ impl UserAgent {
         request: Request,
         target: Target,
         contact: NameAddr,
+        loop_token: Option<String>,
     ) -> Result<(), CallError> {
-        let client = self.send_client(now, request.clone(), &target, |_| ClientUse::Invite(id))?;
+        let client = self.layer.send(now, request.clone(), &target, loop_token.as_deref())?;
+        self.clients.insert(client, ClientUse::Invite(id));
         let outgoing = Outgoing {
             client,
             offer: Body::of(&request.headers, request.body()).filter(Body::has_sdp),
             request,
             target,
+            loop_token,
             cancelled: false,
             answered: false,
             acks: Vec::new(),
@@ -186,6 +204,9 @@ impl UserAgent {
             let ack = ack.clone();
             return self.layer.send_again(ack);
         }
+        if outgoing.acks.len() > MAX_ANSWERS {
+            return;
+        }
         let (first, cancelled) = (!outgoing.answered, outgoing.cancelled);
         let has_offer = outgoing.offer.is_some();
         let Ok(cseq) = outgoing.request.headers.cseq() else { return };
@@ -280,14 +301,14 @@ impl UserAgent {
     fn handle_failure(&mut self, now: Instant, leg: LegId, response: Response) {
         let Some(outgoing) = self.outgoing(leg).filter(|outgoing| !outgoing.answered) else { return };
         let (client, cancelled) = (outgoing.client, outgoing.cancelled);
-        let (request, target) = (outgoing.request.clone(), outgoing.target.clone());
+        let (request, target, token) = (outgoing.request.clone(), outgoing.target.clone(), outgoing.loop_token.clone());
         self.clients.remove(&client);
         self.end_early_dialogs(now, leg, None);
         // RFC 4028 §7.1: once more with the interval that the peer wants.
         let retry = longer_interval(&request, &response).filter(|_| !cancelled);
         let contact = self.legs.remove(&leg).map(|leg| leg.contact);
         if let (Some(retry), Some(contact)) = (retry, contact)
-            && self.start(now, leg, retry, target, contact).is_ok()
+            && self.start(now, leg, retry, target, contact, token).is_ok()
         {
             return;
         }
