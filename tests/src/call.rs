@@ -42,12 +42,27 @@ pub fn keys(mut options: Value, call_id: &str, tags: (&str, Option<&str>), sdp: 
 pub struct WebToPhone {
     /// The call's name.
     pub call_id: String,
+    /// Who offered what and got to read what.
+    pub exchange: Exchange,
     web: WebCall,
     phone: PhoneCall,
     /// What the WebRTC endpoint sent and the phone heard.
     pub to_phone: Tally,
     /// What the phone sent and the WebRTC endpoint heard.
     pub to_web: Tally,
+}
+
+/// An offer and its answer, as each party wrote them and as the other one read them.
+#[derive(Clone, Default)]
+pub struct Exchange {
+    /// Written by the party that offered.
+    pub offer: String,
+    /// Read by the party that answered.
+    pub offer_read: String,
+    /// Written by the party that answered.
+    pub answer: String,
+    /// Read by the party that offered.
+    pub answer_read: String,
 }
 
 impl WebToPhone {
@@ -67,11 +82,12 @@ impl WebToPhone {
         let mut web = WebEndpoint::new("127.0.0.1")?;
         let phone = Phone::new("127.0.0.1", suite)?;
         let (offer, pending) = web.offer()?;
-        let offer = ng.describe("offer", keys(options, call_id, ("web", None), &offer))?;
-        let answer = words(&phone.answer(&offer).context("the phone does not understand the offer")?);
-        let answer = ng.describe("answer", keys(towards_web(), call_id, ("web", Some("phone")), &answer))?;
-        web.accept(&answer, pending)?;
-        Self::start(call_id, web, phone, &offer)
+        let offer_read = ng.describe("offer", keys(options, call_id, ("web", None), &offer))?;
+        let answer = words(&phone.answer(&offer_read).context("the phone does not understand the offer")?);
+        let answer_read = ng.describe("answer", keys(towards_web(), call_id, ("web", Some("phone")), &answer))?;
+        web.accept(&answer_read, pending)?;
+        let for_phone = offer_read.clone();
+        Self::start(call_id, web, phone, &for_phone, Exchange { offer, offer_read, answer, answer_read })
     }
 
     /// The phone calls the WebRTC endpoint.
@@ -89,17 +105,25 @@ impl WebToPhone {
     ) -> anyhow::Result<Self> {
         let mut web = WebEndpoint::new("127.0.0.1")?;
         let phone = Phone::new("127.0.0.1", suite)?;
-        let offer = ng.describe("offer", keys(options, call_id, ("phone", None), &words(&phone.offer()?)))?;
-        let answer = web.answer(&offer)?;
-        let answer = ng.describe("answer", keys(towards_phone(), call_id, ("phone", Some("web")), &answer))?;
-        Self::start(call_id, web, phone, &answer)
+        let offer = words(&phone.offer()?);
+        let offer_read = ng.describe("offer", keys(options, call_id, ("phone", None), &offer))?;
+        let answer = web.answer(&offer_read)?;
+        let answer_read = ng.describe("answer", keys(towards_phone(), call_id, ("phone", Some("web")), &answer))?;
+        let for_phone = answer_read.clone();
+        Self::start(call_id, web, phone, &for_phone, Exchange { offer, offer_read, answer, answer_read })
     }
 
-    fn start(call_id: &str, web: WebEndpoint, phone: Phone, for_phone: &str) -> anyhow::Result<Self> {
+    fn start(
+        call_id: &str,
+        web: WebEndpoint,
+        phone: Phone,
+        for_phone: &str,
+        exchange: Exchange,
+    ) -> anyhow::Result<Self> {
         let (to_phone, to_web) = (Tally::default(), Tally::default());
         let phone = phone.start(for_phone, PHONE_TONE, to_web.clone(), to_phone.clone())?;
         let web = web.start(WEB_TONE, to_phone.clone(), to_web.clone())?;
-        Ok(Self { call_id: call_id.to_owned(), web, phone, to_phone, to_web })
+        Ok(Self { call_id: call_id.to_owned(), exchange, web, phone, to_phone, to_web })
     }
 
     /// Waits for the connection; then both speak.

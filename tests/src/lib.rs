@@ -5,6 +5,7 @@
 
 pub mod call;
 pub mod chromium;
+pub mod halves;
 pub mod kamailio;
 pub mod linphone;
 pub mod namespace;

@@ -27,7 +27,13 @@ impl Server {
 
     /// Starts this binary. It listens on loopback, on ports that the system chooses; `flags` come last and win.
     pub fn start_binary(binary: &Path, flags: &[&str]) -> anyhow::Result<Self> {
+        Self::start_half(binary, &[], flags)
+    }
+
+    /// As [`Server::start_binary`], with words before all flags.
+    pub(crate) fn start_half(binary: &Path, words: &[&str], flags: &[&str]) -> anyhow::Result<Self> {
         let mut process = Command::new(binary)
+            .args(words)
             .args(["--ng", "127.0.0.1:0", "--admin", "127.0.0.1:0"])
             .args(flags)
             .stdout(Stdio::piped())
@@ -51,6 +57,13 @@ impl Server {
         Ok(Self { process, ng: ng.context("no ng address")?, admin: admin.context("no admin address")? })
     }
 
+    /// Kills it: SIGKILL, so that it can do nothing more.
+    pub fn kill(mut self) -> anyhow::Result<()> {
+        self.process.kill()?;
+        self.process.wait()?;
+        Ok(())
+    }
+
     /// A client of its control protocol.
     pub fn ng_client(&self) -> anyhow::Result<NgClient> {
         NgClient::connect(self.ng)
@@ -58,27 +71,12 @@ impl Server {
 
     /// The body of a page of its admin listener.
     pub fn page(&self, path: &str) -> anyhow::Result<String> {
-        use std::io::{Read, Write};
-        let mut stream = std::net::TcpStream::connect(self.admin)?;
-        stream.set_read_timeout(Some(Duration::from_secs(5)))?;
-        write!(stream, "GET {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", self.admin)?;
-        let mut response = String::new();
-        stream.read_to_string(&mut response)?;
-        let (head, body) = response.split_once("\r\n\r\n").context("no end of headers")?;
-        if !head.starts_with("HTTP/1.1 200") {
-            bail!("{path}: {head}");
-        }
-        Ok(body.to_owned())
+        page(self.admin, path)
     }
 
     /// The sum of a metric over all its label sets that contain `labels`.
     pub fn metric(&self, name: &str, labels: &str) -> anyhow::Result<f64> {
-        let page = self.page("/metrics")?;
-        let values = page.lines().filter(|line| {
-            let rest = line.strip_prefix(name).unwrap_or("#");
-            (rest.starts_with('{') || rest.starts_with(' ')) && rest.contains(labels)
-        });
-        values.map(|line| Ok(line.rsplit(' ').next().unwrap_or_default().parse::<f64>()?)).sum()
+        metric(self.admin, name, labels)
     }
 
     /// What was dropped, by verdict, in one line.
@@ -115,14 +113,38 @@ impl Drop for Server {
     }
 }
 
-fn first_address(line: &str) -> Option<SocketAddr> {
+/// The body of a page of an admin listener; anything but 200 is an error that begins with the answer's head.
+pub(crate) fn page(admin: SocketAddr, path: &str) -> anyhow::Result<String> {
+    use std::io::{Read, Write};
+    let mut stream = std::net::TcpStream::connect(admin)?;
+    stream.set_read_timeout(Some(Duration::from_secs(5)))?;
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", admin)?;
+    let mut response = String::new();
+    stream.read_to_string(&mut response)?;
+    let (head, body) = response.split_once("\r\n\r\n").context("no end of headers")?;
+    if !head.starts_with("HTTP/1.1 200") {
+        bail!("{path}: {head}");
+    }
+    Ok(body.to_owned())
+}
+
+pub(crate) fn metric(admin: SocketAddr, name: &str, labels: &str) -> anyhow::Result<f64> {
+    let page = page(admin, "/metrics")?;
+    let values = page.lines().filter(|line| {
+        let rest = line.strip_prefix(name).unwrap_or("#");
+        (rest.starts_with('{') || rest.starts_with(' ')) && rest.contains(labels)
+    });
+    values.map(|line| Ok(line.rsplit(' ').next().unwrap_or_default().parse::<f64>()?)).sum()
+}
+
+pub(crate) fn first_address(line: &str) -> Option<SocketAddr> {
     line.split_whitespace().find_map(|word| {
         let word = word.strip_prefix("http://").unwrap_or(word);
         word.split('/').next()?.parse().ok()
     })
 }
 
-fn built_beside_this() -> anyhow::Result<PathBuf> {
+pub(crate) fn built_beside_this() -> anyhow::Result<PathBuf> {
     let this = std::env::current_exe()?;
     // target/debug/deps/scenario-… or target/debug/demo
     let beside = this.ancestors().skip(1).take(2).map(|folder| folder.join("sallyport")).find(|path| path.is_file());

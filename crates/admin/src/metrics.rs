@@ -15,9 +15,18 @@ pub(crate) fn print(snapshot: &Snapshot) -> String {
         [(vec![("backend", snapshot.backend.into()), ("version", snapshot.version.into())], 1.0)],
     );
     page.gauge("start_time_seconds", "When the process started, in seconds since 1970.", alone(snapshot.started));
-    page.process(&snapshot.process);
-    page.session(&snapshot.session);
-    page.ng(&snapshot.ng);
+    if let Some(linked) = snapshot.linked {
+        page.gauge(
+            "control_link_connected",
+            "Where the halves are two processes: 1 while the other one is connected.",
+            alone(f64::from(u8::from(linked))),
+        );
+    }
+    if !snapshot.media_only {
+        page.process(&snapshot.process);
+        page.session(&snapshot.session);
+        page.ng(&snapshot.ng);
+    }
     page.workers(&snapshot.workers);
     TextEncoder::new().encode_to_string(&page.families).unwrap_or_else(|error| format!("# {error}\n"))
 }
@@ -324,6 +333,7 @@ mod tests {
             },
             ng: NgSnapshot { commands: vec![Labelled { labels: ["ping", "pong"], count: 9 }], ..NgSnapshot::default() },
             workers: vec![WorkerSnapshot::default(), worker],
+            ..Snapshot::default()
         }
     }
 

@@ -19,6 +19,10 @@ pub struct Snapshot {
     pub ng: NgSnapshot,
     /// The media half, worker by worker.
     pub workers: Vec<WorkerSnapshot>,
+    /// Of a process that only moves media: what the signalling half counts is left out.
+    pub media_only: bool,
+    /// Where the halves are two processes: the other one is connected.
+    pub linked: Option<bool>,
 }
 
 /// A number under the values of one or more labels. The label names are the metric's; the values come from closed sets.

@@ -2,8 +2,10 @@
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use srtp::Profile;
+use zeroize::Zeroize;
 
 use crate::{CallKey, CallStatistics, HashAlgorithm, RequestId, TransportId};
 
@@ -60,6 +62,45 @@ pub enum Event {
         /// As they were at its end.
         statistics: Box<CallStatistics>,
     },
+    /// A page of the worker's calls, by rising key.
+    Snapshot {
+        /// That of the command.
+        request: RequestId,
+        /// So many as fit a page.
+        calls: Vec<CallSnapshot>,
+        /// There are calls with keys above the last one's.
+        more: bool,
+    },
+}
+
+/// A call as a session that has just begun gets to know it. The memo holds keys, so there is no `Debug` of it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct CallSnapshot {
+    /// Its name.
+    pub call: CallKey,
+    /// Of its plan; `None` without a plan, and while every direction is held.
+    pub media_timeout: Option<Duration>,
+    /// Of its plan: the session's own record. Empty without a plan.
+    pub memo: Vec<u8>,
+    /// As they are now: open ports, addresses, keys, counts.
+    pub statistics: CallStatistics,
+}
+
+impl Drop for CallSnapshot {
+    fn drop(&mut self) {
+        self.memo.zeroize();
+    }
+}
+
+impl fmt::Debug for CallSnapshot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CallSnapshot")
+            .field("call", &self.call)
+            .field("media_timeout", &self.media_timeout)
+            .field("memo", &format_args!("{} bytes", self.memo.len()))
+            .field("statistics", &self.statistics)
+            .finish()
+    }
 }
 
 /// Why a port was not bound: the operating system's word, and whether another port could do.

@@ -1,5 +1,6 @@
 //! What the two halves say to each other: [`Command`] (session to pump), [`Event`] and statistics (pump to session).
-//! Plain data only: no socket, no clock, no handle. Durations travel, instants do not.
+//! Plain data only: no socket, no clock, no handle. Durations travel, instants do not. Where the halves are two processes,
+//! [`wire`] has the data's binary form and [`frame`] the messages of the link between them.
 //!
 //! # Contract
 //! * [`Command::Open`] binds ports. It is answered by [`Event::Opened`], or by [`Event::Refused`] and then none of its
@@ -11,20 +12,23 @@
 //! * [`Command::Remove`] closes all. [`Event::Removed`] carries the final statistics. A second `Remove` is answered by
 //!   nothing.
 //! * [`Command::Query`] is answered by [`Event::Statistics`].
+//! * [`Command::Snapshot`] is answered by a page of calls ([`Event::Snapshot`]); the asker goes on after the last key.
 //! * Commands about a call that the worker does not know are ignored, but for `Query`, which is answered with `None`.
 
 mod command;
 mod diagnosis;
 mod event;
 mod fingerprint;
+pub mod frame;
 mod plan;
 mod quality;
 mod statistics;
 mod verdict;
+pub mod wire;
 
 pub use command::{CallKey, Command, LegId, OpenPort, RequestId, TransportId, WorkerId};
 pub use diagnosis::{CheckCounts, Diagnosis, DtlsProgress, Hypothesis, LastRejection, LatchState, Suspicion};
-pub use event::{BindFailure, Event, SecuredBy, TransportEvent, TransportFailure};
+pub use event::{BindFailure, CallSnapshot, Event, SecuredBy, TransportEvent, TransportFailure};
 pub use fingerprint::{Fingerprint, FingerprintError, HashAlgorithm};
 pub use ice::Credentials;
 pub use plan::{

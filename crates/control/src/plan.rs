@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use srtp::{MasterKey, Policy, Profile};
+use zeroize::Zeroize;
 
 use crate::{Credentials, Fingerprint, LegId, TransportId};
 
@@ -19,6 +20,13 @@ pub struct Plan {
     pub media_timeout: Option<Duration>,
     /// The session's own record of the call: opaque here, at most 64 KiB, handed back to a restarted session.
     pub memo: Vec<u8>,
+}
+
+/// The memo holds keys.
+impl Drop for Plan {
+    fn drop(&mut self) {
+        self.memo.zeroize();
+    }
 }
 
 /// The wanted state of one transport.

@@ -7,6 +7,7 @@ mod forward;
 mod keys;
 mod receive;
 mod sealed;
+mod snapshot;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
@@ -42,6 +43,9 @@ pub struct ShardConfig {
     pub transmit_queue: usize,
     /// How long SRTP that came before its keys may wait for them.
     pub early_media: Duration,
+    /// With nobody there to command, calls without a media timeout (on hold, or not answered yet) end after this long:
+    /// as long as a session lets them wait.
+    pub unattended: Duration,
 }
 
 impl Default for ShardConfig {
@@ -52,6 +56,7 @@ impl Default for ShardConfig {
             handshake_queue_per_transport: 32,
             transmit_queue: 1024,
             early_media: Duration::from_millis(200),
+            unattended: Duration::from_secs(3600),
         }
     }
 }
@@ -106,6 +111,8 @@ pub struct Shard {
     events: VecDeque<Event>,
     closes: VecDeque<PortId>,
     traffic_classes: VecDeque<(PortId, u8)>,
+    /// Nobody has been there to command since then.
+    unattended_since: Option<Instant>,
 }
 
 struct Call {
@@ -154,6 +161,7 @@ impl Shard {
             events: VecDeque::new(),
             closes: VecDeque::new(),
             traffic_classes: VecDeque::new(),
+            unattended_since: None,
         }
     }
 
@@ -203,6 +211,18 @@ impl Shard {
         let call = self.calls.get(&call)?;
         let transports = call.transports.values().filter_map(|&slot| self.transports.get(slot));
         Some(CallStatistics { transports: transports.map(|transport| transport.statistics(now)).collect() })
+    }
+
+    /// Whether somebody is there to hear of idle calls and to end them. While nobody is, calls end by themselves: after
+    /// their plan's `media_timeout`, or, where it has none, [`ShardConfig::unattended`] after the last one has gone. Who
+    /// comes is told again which calls are idle.
+    pub fn set_attended(&mut self, now: Instant, attended: bool) {
+        if attended {
+            self.unattended_since = None;
+            self.calls.values_mut().for_each(|call| call.idle_said = false);
+        } else {
+            self.unattended_since.get_or_insert(now);
+        }
     }
 
     /// Every call.
@@ -374,15 +394,27 @@ impl Shard {
 
     fn tick_calls(&mut self, now: Instant) {
         let Self { calls, transports, events, .. } = self;
+        let mut over = Vec::new();
         for (&key, call) in calls {
-            let Some(timeout) = call.plan.as_ref().and_then(|plan| plan.media_timeout) else { continue };
+            let Some(timeout) = call.plan.as_ref().and_then(|plan| plan.media_timeout) else {
+                let gone = self.unattended_since.map(|since| now.saturating_duration_since(since.max(call.idle_since)));
+                if gone.is_some_and(|gone| gone >= self.config.unattended) {
+                    over.push(key);
+                }
+                continue;
+            };
             let heard = call.transports.values().filter_map(|&slot| transports.get(slot)?.last_packet).max();
             let since = heard.map_or(call.idle_since, |heard| heard.max(call.idle_since));
             let idle = now.saturating_duration_since(since) >= timeout;
-            if idle && !call.idle_said {
+            if idle && self.unattended_since.is_some() {
+                over.push(key);
+            } else if idle && !call.idle_said {
                 events.push_back(Event::Idle { call: key });
             }
             call.idle_said = idle;
+        }
+        for call in over {
+            self.remove(now, call);
         }
     }
 

@@ -8,6 +8,8 @@
 //! shard work and send, batch by batch; let due timers act; publish the counters. Nothing in it is done once per packet
 //! but what the shard does.
 //!
+//! Where the signalling half is another process, a [`ControlLink`] stands between it and the pump.
+//!
 //! # What happens when something breaks
 //! * A port that cannot be bound: [`Event::Refused`](control::Event::Refused), and no port of that `Open` stays bound.
 //! * A session that does not take its notices: workers stop taking commands, so [`Pump::send`] answers
@@ -15,12 +17,16 @@
 //! * A handshake thread that cannot keep up: datagrams wait in the shard's bounded queue, and beyond it end as
 //!   [`Verdict::QueueFull`](control::Verdict::QueueFull).
 //! * A panic or a broken backend ends that worker, its ports and its calls, and is told by [`Notice::WorkerFailed`].
+//! * A signalling half in another process that goes away: calls go on, those without media end by themselves, and the one
+//!   that comes next gets a snapshot.
 //! * A panic on a handshake thread fails the associations that it held; the thread goes on with new ones.
 
 mod counters;
 mod handshakes;
+mod link;
 mod pump;
 mod worker;
 
 pub use counters::{BATCH_BUCKETS, WorkerCounters, WorkerReport};
+pub use link::{Connection, ControlLink, ControlLinkConfig, LinkError};
 pub use pump::{BackendFactory, Notice, Pump, PumpConfig, SendError, StartError};

@@ -150,12 +150,17 @@ impl std::error::Error for StartError {}
 /// What all threads of a pump share.
 pub(crate) struct Shared {
     stopping: AtomicBool,
+    attended: AtomicBool,
     pub(crate) notify: Arc<dyn Fn() + Send + Sync>,
 }
 
 impl Shared {
     pub(crate) fn is_stopping(&self) -> bool {
         self.stopping.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn is_attended(&self) -> bool {
+        self.attended.load(Ordering::Acquire)
     }
 }
 
@@ -188,7 +193,11 @@ impl Pump {
             return Err(StartError::Workers);
         }
         let (notice_sender, notices) = channel::bounded(config.notice_queue.max(1));
-        let shared = Arc::new(Shared { stopping: AtomicBool::new(false), notify: config.notify });
+        let shared = Arc::new(Shared {
+            stopping: AtomicBool::new(false),
+            attended: AtomicBool::new(true),
+            notify: config.notify,
+        });
         let mut pump = Self { shared, workers: Vec::new(), threads: Mutex::new(Vec::new()) };
 
         let lane_count = config.handshake_threads.max(1);
@@ -254,6 +263,13 @@ impl Pump {
         })?;
         worker.waker.wake();
         Ok(())
+    }
+
+    /// Whether somebody is there to take notices and to end calls, as there is from the start. While nobody is, calls end
+    /// by themselves: after their media timeout, and those without one after an hour.
+    pub fn set_attended(&self, attended: bool) {
+        self.shared.attended.store(attended, Ordering::Release);
+        self.workers.iter().for_each(|worker| worker.waker.wake());
     }
 
     /// What every worker has counted, as of its last turn.

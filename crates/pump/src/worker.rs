@@ -55,6 +55,8 @@ pub(crate) struct Worker {
     told: bool,
     /// True when a handshake thread had no room.
     stalled: bool,
+    /// What the shard was told of somebody being there.
+    attended: bool,
 }
 
 impl Worker {
@@ -67,6 +69,7 @@ impl Worker {
             backlog: VecDeque::new(),
             told: false,
             stalled: false,
+            attended: true,
         }
     }
 
@@ -90,6 +93,11 @@ impl Worker {
     }
 
     fn turn(&mut self, now: Instant) -> io::Result<()> {
+        let attended = self.parts.shared.is_attended();
+        if self.attended != attended {
+            self.attended = attended;
+            self.parts.shard.set_attended(now, attended);
+        }
         self.take_commands(now);
         for output in self.parts.outputs.try_iter().take(OUTPUTS_PER_TURN) {
             match &output {
@@ -158,6 +166,10 @@ impl Worker {
                 self.tell(Event::Statistics { request, call, statistics });
             }
             Command::Remove { call } => self.parts.shard.remove(now, call),
+            Command::Snapshot { request, after } => {
+                let (calls, more) = self.parts.shard.snapshot(now, after);
+                self.tell(Event::Snapshot { request, calls, more });
+            }
         }
     }
 

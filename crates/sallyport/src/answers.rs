@@ -120,6 +120,7 @@ pub(crate) fn snapshot(
         },
         ng: ng_snapshot(ng),
         workers: workers.iter().map(worker_snapshot).collect(),
+        ..Snapshot::default()
     }
 }
 
@@ -151,7 +152,7 @@ fn ng_snapshot(ng: &ng::Server) -> NgSnapshot {
     }
 }
 
-fn worker_snapshot(report: &WorkerReport) -> WorkerSnapshot {
+pub(crate) fn worker_snapshot(report: &WorkerReport) -> WorkerSnapshot {
     let counters = &report.counters;
     let shard = &counters.shard;
     let buckets = BATCH_BUCKETS.iter().zip(counters.batch_sizes);

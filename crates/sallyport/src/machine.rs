@@ -2,6 +2,10 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
+use anyhow::Context;
+
+use crate::settings::Settings;
+
 /// The first address of an interface that others can reach; loopback where there is none.
 pub(crate) fn first_global_address() -> IpAddr {
     let interfaces = nix::ifaddrs::getifaddrs().into_iter().flatten();
@@ -29,13 +33,22 @@ pub(crate) fn check_address(address: IpAddr) -> std::io::Result<()> {
     std::net::UdpSocket::bind((address, 0)).map(drop)
 }
 
+/// What media needs of the machine. An error: there will be none; what may fail later is a warning.
+pub(crate) fn check_media(settings: &Settings) -> anyhow::Result<()> {
+    for interface in &settings.live.interfaces {
+        check_address(interface.address).with_context(|| format!("media address {}", interface.address))?;
+    }
+    check_limits(settings.fixed.ports);
+    Ok(())
+}
+
 /// Processors that this process may use.
 pub(crate) fn processors() -> u16 {
     std::thread::available_parallelism().map_or(1, |count| count.get().min(64) as u16)
 }
 
 /// Warns about what would fail later: ports that the system hands out to others, too few descriptors.
-pub(crate) fn check_limits(ports: (u16, u16)) {
+fn check_limits(ports: (u16, u16)) {
     if let Ok(text) = std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range") {
         let mut ends = text.split_whitespace().filter_map(|word| word.parse::<u16>().ok());
         if let (Some(first), Some(last)) = (ends.next(), ends.next())

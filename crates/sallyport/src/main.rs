@@ -6,6 +6,7 @@ mod drain;
 mod identity;
 mod log;
 mod machine;
+mod media_half;
 mod ng_stream;
 mod notify;
 mod relay;
@@ -18,12 +19,14 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use crate::log::Log;
-use crate::settings::{Arguments, Chore, CommandLine, Settings};
+use crate::settings::{Arguments, Chore, CommandLine, Role, Settings};
 
 fn main() -> ExitCode {
     let line = CommandLine::parse();
     let outcome = match &line.chore {
         None => serve(line.arguments),
+        Some(Chore::Signal(arguments)) => serve(arguments.of(Role::Signal)),
+        Some(Chore::Pump(arguments)) => serve(arguments.of(Role::Pump)),
         Some(Chore::Check { file }) => check::check(file),
         Some(Chore::Drain { admin }) => drain::ask(*admin),
     };
@@ -39,5 +42,8 @@ fn main() -> ExitCode {
 fn serve(arguments: Arguments) -> anyhow::Result<()> {
     let settings = Settings::gather(&arguments, None)?;
     let log = Log::begin(&settings.live.log_level, settings.fixed.log_format)?;
-    relay::run(arguments, settings, log)
+    match settings.fixed.role {
+        Role::Both | Role::Signal => relay::run(arguments, settings, log),
+        Role::Pump => media_half::run(&settings),
+    }
 }

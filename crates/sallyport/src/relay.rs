@@ -6,6 +6,7 @@ mod link;
 mod ng_door;
 mod operations;
 mod questions;
+mod socket_link;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::net::SocketAddr;
@@ -13,9 +14,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use admin::{Admin, Question};
 use anyhow::Context;
-use control::{Command, Fingerprint, WorkerId};
-use crossbeam::channel::Receiver;
-use pump::Notice;
+use control::{Command, WorkerId};
 use rand::TryRng;
 use rand::rngs::SysRng;
 use session::{Clocks, Session, SessionConfig, Token};
@@ -30,10 +29,10 @@ use crate::machine;
 use crate::ng_stream::{self, Knock};
 use crate::notify;
 use crate::reload::Reload;
-use crate::settings::{Arguments, Fixed, Settings};
+use crate::settings::{Arguments, Fixed, Role, Settings};
 use crate::signals::Signals;
 use introduction::introduce;
-use link::{Link, MediaHalf};
+use link::{Character, Link, MediaHalf};
 use ng_door::ConnectionWay;
 use operations::Pulse;
 use questions::DetailWay;
@@ -48,14 +47,13 @@ const BACKLOG_PAUSE: Duration = Duration::from_millis(5);
 const FIRST_OWN_TOKEN: u64 = 1 << 63;
 
 /// How long the end of the calls may take, and that of the admin listener.
-const FAREWELL: Duration = Duration::from_secs(2);
+pub(crate) const FAREWELL: Duration = Duration::from_secs(2);
 
 /// Starts everything, serves until it is to end (SIGINT, SIGTERM, or a drain that is over), ends everything in order.
 pub(crate) fn run(arguments: Arguments, settings: Settings, log: Log) -> anyhow::Result<()> {
-    for interface in &settings.live.interfaces {
-        machine::check_address(interface.address).with_context(|| format!("media address {}", interface.address))?;
+    if settings.fixed.role == Role::Both {
+        machine::check_media(&settings)?;
     }
-    machine::check_limits(settings.fixed.ports);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     runtime.block_on(serve(Reload::new(arguments, settings, log)))
 }
@@ -67,8 +65,11 @@ async fn serve(reload: Reload) -> anyhow::Result<()> {
     let admin_listener = TcpListener::bind(admin).await.with_context(|| format!("admin listener on {admin}"))?;
     let (ng_address, admin_address) = (ng_socket.local_addr()?, admin_listener.local_addr()?);
 
-    let MediaHalf { link, notices, noticed, backend, workers, fingerprints } = link::start_here(&settings.fixed)?;
-    let session = session(settings, workers, fingerprints)?;
+    let MediaHalf { link, noticed, character } = match settings.fixed.role {
+        Role::Signal => link::connect(&settings.fixed.control)?,
+        Role::Both | Role::Pump => link::start_here(&settings.fixed)?,
+    };
+    let session = session(settings, character.as_ref())?;
     let signals = Signals::catch()?;
 
     let (question_sender, questions) = mpsc::channel(64);
@@ -77,7 +78,7 @@ async fn serve(reload: Reload) -> anyhow::Result<()> {
     let admin_task = tokio::spawn(admin::serve(admin_listener, admin, async {
         let _ = farewell_said.await;
     }));
-    introduce(settings, backend, workers, ng_address, admin_address);
+    introduce(settings, character.as_ref(), ng_address, admin_address);
 
     let (door, knocks) = mpsc::channel(64);
     tokio::spawn(ng_stream::serve(ng_listener, door));
@@ -90,6 +91,7 @@ async fn serve(reload: Reload) -> anyhow::Result<()> {
         backlog: BTreeMap::new(),
         tallies: Tallies::default(),
         failed_workers: Vec::new(),
+        media_missing: character.is_none().then(|| "the media half is not connected yet".to_owned()),
         details: HashMap::new(),
         connections: HashMap::new(),
         own_requests: 0,
@@ -98,7 +100,7 @@ async fn serve(reload: Reload) -> anyhow::Result<()> {
         reload,
     };
     notify::ready();
-    relay.run(notices, &noticed, questions, knocks, signals).await;
+    relay.run(&noticed, questions, knocks, signals).await;
     let _ = farewell.send(());
     let _ = timeout(FAREWELL, admin_task).await;
     Ok(())
@@ -119,7 +121,9 @@ async fn bind_ng(address: SocketAddr) -> anyhow::Result<(UdpSocket, TcpListener)
     result.with_context(|| format!("ng listener on {address} (TCP)"))
 }
 
-fn session(settings: &Settings, workers: u16, fingerprints: Vec<Fingerprint>) -> anyhow::Result<Session> {
+fn session(settings: &Settings, media: Option<&Character>) -> anyhow::Result<Session> {
+    // A media half in another process says itself what it is.
+    let (workers, fingerprints) = media.map_or((1, Vec::new()), |media| (media.workers, media.fingerprints.clone()));
     let config = SessionConfig {
         interfaces: settings.live.interfaces.clone(),
         ports: settings.fixed.ports,
@@ -128,6 +132,7 @@ fn session(settings: &Settings, workers: u16, fingerprints: Vec<Fingerprint>) ->
         defaults: settings.defaults(),
         timeouts: settings.live.timeouts,
         limits: settings.live.limits,
+        split: media.is_none(),
     };
     let mut seed = [0; 32];
     SysRng.try_fill_bytes(&mut seed).context("the system gives no random numbers")?;
@@ -144,6 +149,8 @@ struct Relay {
     backlog: BTreeMap<WorkerId, VecDeque<Command>>,
     tallies: Tallies,
     failed_workers: Vec<(WorkerId, String)>,
+    /// Why a media half in another process is out of reach.
+    media_missing: Option<String>,
     /// Calls that somebody asked about over HTTP and whose worker has been queried.
     details: HashMap<Token, (String, DetailWay)>,
     /// Ways back to those who asked the ng protocol on a connection.
@@ -158,7 +165,6 @@ struct Relay {
 impl Relay {
     async fn run(
         mut self,
-        notices: Receiver<Notice>,
         noticed: &Notify,
         mut questions: mpsc::Receiver<Question>,
         mut knocks: mpsc::Receiver<Knock>,
@@ -173,7 +179,7 @@ impl Relay {
                     // An ICMP error of an earlier reply: nothing is wrong with the socket.
                     Err(error) => tracing::debug!(%error, "ng: receive"),
                 },
-                () = noticed.notified() => self.handle_notices(&notices),
+                () = noticed.notified() => self.handle_notices(),
                 Some(question) = questions.recv() => self.answer(question).await,
                 Some(knock) = knocks.recv() => self.handle_knock(knock).await,
                 () = sleep_until(deadline.into()) => {
@@ -190,8 +196,12 @@ impl Relay {
             }
         }
         notify::stopping();
+        if self.link.outlives_us() {
+            tracing::info!(calls = self.session.call_count(), "ending; the calls go on in the media half");
+            return;
+        }
         tokio::select! {
-            () = self.end_calls(&notices, noticed) => {}
+            () = self.end_calls(noticed) => {}
             () = sleep(FAREWELL) => tracing::warn!("some calls did not end in time"),
             () = signals.end() => {}
         }

@@ -8,7 +8,7 @@ use tokio::sync::watch;
 
 use crate::log::Log;
 use crate::machine;
-use crate::settings::{Arguments, Settings};
+use crate::settings::{Arguments, Role, Settings};
 
 /// The settings that hold, and where they come from.
 pub(crate) struct Reload {
@@ -64,7 +64,8 @@ impl Reload {
         let mut next = Settings::gather(&self.arguments, Some(&self.settings))?;
         let added = next.live.interfaces.get(self.settings.live.interfaces.len()..);
         let only_adds = next.live.interfaces.starts_with(&self.settings.live.interfaces);
-        if only_adds {
+        // What sockets are bound to is the media half's; where that is another process, it says so at the first call.
+        if only_adds && self.settings.fixed.role == Role::Both {
             for interface in added.unwrap_or_default() {
                 let address = interface.address;
                 machine::check_address(address).with_context(|| format!("media address {address}"))?;

@@ -22,7 +22,7 @@ use crate::machine;
 /// A media relay for secure calls. Without options it serves the ng protocol on 127.0.0.1:2223, metrics on
 /// 127.0.0.1:9090, and media on the machine's first global address.
 #[derive(Parser, Debug)]
-#[command(version, args_override_self = true)]
+#[command(version, args_override_self = true, args_conflicts_with_subcommands = true)]
 pub(crate) struct CommandLine {
     #[command(subcommand)]
     pub(crate) chore: Option<Chore>,
@@ -30,9 +30,13 @@ pub(crate) struct CommandLine {
     pub(crate) arguments: Arguments,
 }
 
-/// What the program does instead of serving.
+/// What the program does instead of serving with both halves.
 #[derive(Subcommand, Debug)]
 pub(crate) enum Chore {
+    /// Serve signalling alone: negotiates, holds no media socket, and takes running calls over when it is started again.
+    Signal(Arguments),
+    /// Serve media alone: moves packets for sallyport signal, which connects to its control socket.
+    Pump(Arguments),
     /// Read a configuration file and name everything that is wrong with it.
     Check {
         /// The file.
@@ -46,9 +50,20 @@ pub(crate) enum Chore {
     },
 }
 
+/// Which halves run in this process.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Role {
+    #[default]
+    Both,
+    Signal,
+    Pump,
+}
+
 /// What the command line says about serving.
 #[derive(Args, Clone, Debug, Default)]
 pub(crate) struct Arguments {
+    #[arg(skip)]
+    role: Role,
     /// Configuration file (TOML); the other options override it.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -70,6 +85,9 @@ pub(crate) struct Arguments {
     /// How media is moved.
     #[arg(long, value_enum)]
     backend: Option<BackendChoice>,
+    /// Where the two halves meet when they are two processes (a Unix socket).
+    #[arg(long, value_name = "PATH")]
+    control: Option<PathBuf>,
 }
 
 /// How media is moved.
@@ -98,8 +116,13 @@ pub(crate) struct Settings {
 /// What takes a restart to change.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Fixed {
+    pub(crate) role: Role,
     pub(crate) ng: SocketAddr,
     pub(crate) admin: SocketAddr,
+    /// In place of `admin` where only media runs.
+    pub(crate) pump_admin: SocketAddr,
+    /// Where two processes meet.
+    pub(crate) control: PathBuf,
     pub(crate) ports: (u16, u16),
     /// 0: as many as there are processors.
     pub(crate) workers: u16,
@@ -146,8 +169,11 @@ impl Default for Settings {
         let loopback = |port| SocketAddr::from(([127, 0, 0, 1], port));
         Self {
             fixed: Fixed {
+                role: Role::Both,
                 ng: loopback(2223),
                 admin: loopback(9090),
+                pump_admin: loopback(9091),
+                control: PathBuf::from("/run/sallyport/control.sock"),
                 ports: (10_000, 29_999),
                 workers: 0,
                 pin_workers: false,
@@ -217,15 +243,38 @@ impl Settings {
 }
 
 impl Arguments {
+    /// For a process of this role.
+    pub(crate) fn of(&self, role: Role) -> Self {
+        Self { role, ..self.clone() }
+    }
+
     /// True when there is a file that can be read again.
     pub(crate) fn has_file(&self) -> bool {
         self.config.is_some()
     }
 
+    /// What the command line says is meant for this process; the file may be that of both.
+    fn check_role(&self) -> anyhow::Result<()> {
+        let misplaced = match self.role {
+            Role::Both if self.control.is_some() => "--control is for sallyport signal and sallyport pump",
+            Role::Signal if self.workers.is_some() => "--workers is for sallyport pump",
+            Role::Signal if self.backend.is_some() => "--backend is for sallyport pump",
+            Role::Pump if self.ng.is_some() => "--ng is for sallyport signal",
+            _ => return Ok(()),
+        };
+        bail!("{misplaced}");
+    }
+
     fn override_file(&self, settings: &mut Settings) -> anyhow::Result<()> {
         let Settings { fixed, live } = settings;
+        self.check_role()?;
+        fixed.role = self.role;
         fixed.ng = self.ng.unwrap_or(fixed.ng);
-        fixed.admin = self.admin.unwrap_or(fixed.admin);
+        let admin = if self.role == Role::Pump { fixed.pump_admin } else { fixed.admin };
+        fixed.admin = self.admin.unwrap_or(admin);
+        if let Some(control) = &self.control {
+            fixed.control.clone_from(control);
+        }
         fixed.ports = self.ports.map_or(fixed.ports, |PortRange(first, last)| (first, last));
         fixed.workers = self.workers.unwrap_or(fixed.workers);
         fixed.backend = self.backend.unwrap_or(fixed.backend);
@@ -264,6 +313,24 @@ mod tests {
         std::fs::remove_dir_all(&folder).unwrap();
         assert_eq!((settings.fixed.ports, settings.fixed.workers), ((20_000, 20_999), 1));
         assert_eq!(settings.live.interfaces[0].address, "192.0.2.1".parse::<IpAddr>().unwrap());
+    }
+
+    #[test]
+    fn each_half_has_its_own_options_and_admin_address() {
+        let gather = |role, options: &[&str]| {
+            let arguments = Arguments { role, ..parse(options) };
+            Settings::gather(&arguments, None).map(|settings| settings.fixed).map_err(|error| error.to_string())
+        };
+        assert_eq!(gather(Role::Both, &[]).unwrap().admin.port(), 9090);
+        let signal = gather(Role::Signal, &["--control", "/tmp/c"]).unwrap();
+        assert_eq!((signal.role, signal.admin.port(), signal.control.to_str()), (Role::Signal, 9090, Some("/tmp/c")));
+        assert_eq!(gather(Role::Pump, &["--workers", "2"]).unwrap().admin.port(), 9091);
+        assert_eq!(gather(Role::Pump, &["--admin", "127.0.0.1:7"]).unwrap().admin.port(), 7);
+        assert_eq!(gather(Role::Signal, &["--workers", "2"]).unwrap_err(), "--workers is for sallyport pump");
+        assert_eq!(gather(Role::Pump, &["--ng", "127.0.0.1:1"]).unwrap_err(), "--ng is for sallyport signal");
+        let line = CommandLine::parse_from(["sallyport", "pump", "--ports", "20000-20999"]);
+        assert!(matches!(line.chore, Some(Chore::Pump(arguments)) if arguments.ports.is_some()));
+        assert!(CommandLine::try_parse_from(["sallyport", "--workers", "1", "pump"]).is_err(), "it would be ignored");
     }
 
     #[test]

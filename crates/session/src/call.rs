@@ -37,6 +37,10 @@ pub(crate) struct Call {
     pub(crate) delete_delay: Option<std::time::Duration>,
     /// Where the timer queue has this call.
     pub(crate) timer: Option<Instant>,
+    /// Counts the memos of this call: the highest is the newest.
+    pub(crate) revision: u64,
+    /// Digest of what the last memo said.
+    pub(crate) remembered: Option<u64>,
 }
 
 /// A negotiation whose ports are being bound.
@@ -109,6 +113,8 @@ impl Call {
             ledger: Vec::new(),
             delete_delay: None,
             timer: None,
+            revision: 0,
+            remembered: None,
         }
     }
 

@@ -6,6 +6,13 @@ use sdp::Protocol;
 
 use crate::MediaProfile;
 
+/// Why a protocol is not relayed.
+pub(crate) const CAUSES: [&str; 3] = [NO_TCP, NO_DTLS, UNKNOWN];
+
+const NO_TCP: &str = "there is no TCP on the media path";
+const NO_DTLS: &str = "DTLS is ended here for RTP alone";
+const UNKNOWN: &str = "it is unknown";
+
 /// What a media section carries.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) enum Carried {
@@ -26,12 +33,12 @@ impl Carried {
         let first = parts.next().unwrap_or("");
         let is = |part: &str, other: &str| part.eq_ignore_ascii_case(other);
         if is(first, "TCP") {
-            return Err("there is no TCP on the media path");
+            return Err(NO_TCP);
         }
         if is(first, "DTLS") || parts.any(|part| is(part, "DTLS") || is(part, "TLS")) {
-            return Err("DTLS is ended here for RTP alone");
+            return Err(NO_DTLS);
         }
-        if is(first, "udptl") || is(first, "udp") { Ok(Self::Datagrams(name.to_owned())) } else { Err("it is unknown") }
+        if is(first, "udptl") || is(first, "udp") { Ok(Self::Datagrams(name.to_owned())) } else { Err(UNKNOWN) }
     }
 
     pub(crate) fn profile(&self) -> Option<MediaProfile> {

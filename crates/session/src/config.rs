@@ -25,6 +25,10 @@ pub struct SessionConfig {
     pub timeouts: Timeouts,
     /// Upper bounds.
     pub limits: Limits,
+    /// The media half is a process of its own: no call is served until
+    /// [`Session::handle_media_half`](crate::Session::handle_media_half), plans carry memos, and workers and
+    /// fingerprints are what the media half says.
+    pub split: bool,
 }
 
 impl Default for SessionConfig {
@@ -37,6 +41,7 @@ impl Default for SessionConfig {
             defaults: Defaults::default(),
             timeouts: Timeouts::default(),
             limits: Limits::default(),
+            split: false,
         }
     }
 }

@@ -29,6 +29,13 @@ enum Line {
     },
 }
 
+control::wire! {
+    /// Of these types, for a call's memo.
+    pub(crate) const SHAPE;
+    struct Layout { lines }
+    enum Line { 0 => Section(section), 1 => Twin { of, protocol, offered } }
+}
+
 impl Layout {
     /// Takes the twins out of a peer's offer: what remains is one `m=` line for each section, in order: of two the secure one,
     /// if `is_keyed` finds keys in it. Returns the layout of the offer, and the sections that it offers under both

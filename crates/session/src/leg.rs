@@ -2,9 +2,8 @@
 //! each offer, so that one that fails leaves nothing behind.
 
 use std::collections::BTreeMap;
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::{IpAddr, SocketAddr};
-use std::time::{Instant, SystemTime};
+use std::time::SystemTime;
 
 use control::{Credentials, DtlsRole, FlowId, Latching, MAX_BRANCHES, MasterKey, Profile, SdesKeys, TransportId};
 use srtp::sdes::CryptoAttribute;
@@ -22,9 +21,9 @@ pub(crate) struct Negotiated {
     pub(crate) legs: Vec<Leg>,
     pub(crate) dialogs: Vec<Dialog>,
     pub(crate) transports: BTreeMap<TransportId, Transport>,
-    next_transport: u16,
+    pub(crate) next_transport: u16,
     /// A flow is named by what it feeds: egress leg and section.
-    flows: Vec<(usize, usize)>,
+    pub(crate) flows: Vec<(usize, usize)>,
     /// Counts answers: the latest one decides between branches.
     pub(crate) answers: u64,
     pub(crate) traffic_class: Option<u8>,
@@ -78,7 +77,7 @@ pub(crate) struct Fork {
     pub(crate) branch: u16,
     pub(crate) latching: Latching,
     pub(crate) latch_generation: u32,
-    received: Option<u64>,
+    pub(crate) received: Option<u64>,
     /// By section.
     pub(crate) agreed: Vec<Option<Agreed>>,
 }
@@ -200,18 +199,17 @@ pub(crate) struct Exchange {
     pub(crate) offer: PeerDescription,
     /// Of its text.
     pub(crate) digest: u64,
-    pub(crate) at: Instant,
+    pub(crate) at: SystemTime,
     pub(crate) answered: bool,
     /// For each section of the offerer, the one that carries it.
     pub(crate) carriers: Vec<usize>,
     pub(crate) options: Options,
 }
 
-/// Tells one description from another without keeping its keys. It guards nothing.
+/// Tells one description from another without keeping its keys (FNV-1a: memos carry it, so it is the same in every
+/// version). It guards nothing.
 pub(crate) fn digest(text: &[u8]) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    text.hash(&mut hasher);
-    hasher.finish()
+    text.iter().fold(0xcbf2_9ce4_8422_2325, |hash, &byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3))
 }
 
 impl Negotiated {

@@ -9,7 +9,10 @@
 //! * A [`Refusal`] leaves the call as it was: an offer works on a copy of the call's state, which takes the place of the
 //!   state only when its ports are open and its description is written.
 //! * Requests about one call are carried out one after the other.
-//! * The same offer again gets the same description: ports, keys, `o=` and all; the worker is told nothing.
+//! * The same offer again gets the same description: ports, keys, `o=` and all; the worker is told nothing, but to remember
+//!   it where the halves are two processes.
+//! * With [`SessionConfig::split`] the media half is a process of its own: a session that begins takes the media half's
+//!   calls over from their memos, and after [`Session::handle_media_half`] serves requests.
 //! * A leg's keys are its own: made here, one for each leg, section and suite, and never those of another party.
 
 mod call;
@@ -19,6 +22,7 @@ mod config;
 mod edits;
 mod layout;
 mod leg;
+mod memo;
 mod negotiate;
 mod options;
 mod peer;

@@ -92,6 +92,11 @@ impl PortPool {
         worker < usize::from(self.workers) && self.is_free(now, address) && self.insert(address)
     }
 
+    /// This very one, which is bound already.
+    pub(crate) fn claim(&mut self, address: SocketAddr) {
+        self.insert(address);
+    }
+
     pub(crate) fn release(&mut self, address: SocketAddr) {
         let worker = self.worker_of(address.port());
         if self.taken.remove(&address)

@@ -43,6 +43,8 @@ pub enum Refusal {
     CallEnded,
     /// The worker did not answer in time.
     WorkerSilent,
+    /// The process that moves media is out of reach, or its calls are just being taken over.
+    MediaHalfAway(&'static str),
 }
 
 impl Refusal {
@@ -68,6 +70,7 @@ impl Refusal {
             Self::LoadLimit(_) => "load_limit",
             Self::CallEnded => "call_ended",
             Self::WorkerSilent => "worker_silent",
+            Self::MediaHalfAway(_) => "media_half_away",
         }
     }
 }
@@ -94,6 +97,7 @@ impl fmt::Display for Refusal {
             Self::LoadLimit(cause) => f.write_str(cause),
             Self::CallEnded => f.write_str("The call ended meanwhile"),
             Self::WorkerSilent => f.write_str("The media worker did not answer in time"),
+            Self::MediaHalfAway(cause) => write!(f, "No media at present: {cause}"),
         }
     }
 }

@@ -6,12 +6,13 @@
 //!            └────────────────────────────────────────────┘
 //! ```
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::time::{Instant, SystemTime};
 
 use control::{CallKey, Command, Event, Plan, RequestId, WorkerId};
 
 use crate::call::{Call, Phase};
+use crate::memo::{self, Memo};
 use crate::negotiate::Desk;
 use crate::ports::PortPool;
 use crate::secrets::Secrets;
@@ -24,6 +25,9 @@ mod events;
 mod fragments;
 mod negotiation;
 mod requests;
+mod takeover;
+
+use takeover::MediaHalf;
 
 /// What the session wants done.
 pub enum Output {
@@ -60,6 +64,11 @@ pub struct Session {
     /// No new calls are taken.
     draining: bool,
     statistics: SessionStatistics,
+    media: MediaHalf,
+    /// Which process the media half was when it was last connected.
+    pump_instance: Option<u64>,
+    /// Calls that ended while the media half was not here: it may have them still.
+    left_behind: HashSet<CallKey>,
 }
 
 impl Session {
@@ -68,8 +77,13 @@ impl Session {
         let mut secrets = Secrets::new(seed);
         let instance = secrets.tls_id();
         let pool = PortPool::new(config.ports, config.workers);
-        // Keys of the pump must not repeat over a restart of this half.
+        // Keys of the pump must not repeat over a restart of this half, nor may an answer to the half before it be taken
+        // for one to this.
         let next_call = secrets.session_id() >> 20 << 20;
+        let (media, next_request) = match config.split {
+            true => (MediaHalf::Away, secrets.session_id() >> 20 << 20),
+            false => (MediaHalf::Here, 0),
+        };
         Self {
             config,
             clocks,
@@ -80,10 +94,13 @@ impl Session {
             timers: BTreeSet::new(),
             outputs: VecDeque::new(),
             next_call,
-            next_request: 0,
+            next_request,
             instance,
             draining: false,
             statistics: SessionStatistics::default(),
+            media,
+            pump_instance: None,
+            left_behind: HashSet::new(),
         }
     }
 
@@ -105,8 +122,9 @@ impl Session {
     }
 
     /// A worker has ended for good: new calls go to others. Its calls are the caller's to delete.
-    pub fn handle_worker_lost(&mut self, worker: WorkerId) {
+    pub fn handle_worker_lost(&mut self, now: Instant, worker: WorkerId) {
         self.pool.lose(worker);
+        self.forget_pages(now, worker);
     }
 
     /// New calls are refused from here on, or taken again. What concerns calls that exist goes on as ever.
@@ -198,7 +216,7 @@ impl Session {
 
     fn by_age(&self) -> Vec<&Call> {
         let mut calls: Vec<&Call> = self.by_call_id.values().filter_map(|key| self.calls.get(key)).collect();
-        calls.sort_by_key(|call| call.key);
+        calls.sort_by_key(|call| (call.created_at, call.key));
         calls
     }
 
@@ -260,15 +278,33 @@ impl Session {
     }
 
     /// Tells the worker what is wanted now, if that is something else than before.
-    fn apply(&mut self, call: &mut Call, even_if_equal: bool) {
-        let plan = crate::plan::plan(&mut call.negotiated, &self.config.timeouts, &self.config.defaults);
+    fn apply(&mut self, now: Instant, call: &mut Call, even_if_equal: bool) {
+        let mut plan = crate::plan::plan(&mut call.negotiated, &self.config.timeouts, &self.config.defaults);
         let equal = call.applied.as_ref().is_some_and(|applied| is_equal(applied, &plan));
-        if call.opened && (!equal || even_if_equal) {
-            let command = Command::Apply { call: call.key, plan: Box::new(plan.clone()) };
-            self.command(call.worker, command);
-            call.applied = Some(plan);
+        let essence = self.config.split.then(|| memo::essence(call));
+        if call.opened && (!equal || even_if_equal || essence != call.remembered) {
+            call.applied = Some(plan.clone());
+            call.remembered = essence;
+            if self.config.split {
+                call.revision += 1;
+                plan.memo = self.memo(now, call);
+            }
+            self.command(call.worker, Command::Apply { call: call.key, plan: Box::new(plan) });
         }
         call.observed.retain(|id, _| call.negotiated.transports.contains_key(id));
+    }
+
+    fn memo(&self, now: Instant, call: &Call) -> Vec<u8> {
+        let interfaces = self.config.interfaces.iter().map(|interface| interface.address).collect();
+        let ending = match call.phase {
+            Phase::Ending { at, reason } => Some((self.wall(now) + at.saturating_duration_since(now), reason)),
+            Phase::Live | Phase::Removing { .. } => None,
+        };
+        let memo = Memo::new(call, &self.instance, interfaces, ending).encode();
+        if memo.is_none() {
+            tracing::warn!(call = call.call_id, "the call is too large for a memo: a restart will not take it over");
+        }
+        memo.map(|mut memo| std::mem::take(&mut *memo)).unwrap_or_default()
     }
 
     /// Tells the worker to end a call. The Call-ID is free from here on.
@@ -289,8 +325,5 @@ impl Session {
 }
 
 fn is_equal(one: &Plan, other: &Plan) -> bool {
-    one.transports == other.transports
-        && one.flows == other.flows
-        && one.media_timeout == other.media_timeout
-        && one.memo == other.memo
+    one.transports == other.transports && one.flows == other.flows && one.media_timeout == other.media_timeout
 }

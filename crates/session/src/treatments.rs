@@ -18,6 +18,14 @@ struct Rule {
 #[derive(Clone, Default)]
 pub(crate) struct Treatments(Vec<Rule>);
 
+control::wire! {
+    /// Of these types, for a call's memo.
+    pub(crate) const SHAPE;
+    struct Rule { from, to, treatment }
+    enum Treatment { 0 => Block, 1 => BlockDtmf, 2 => Silence }
+    newtype Treatments;
+}
+
 impl Treatments {
     /// Begins or ends a treatment. An end names the rule that it ends, unless it is for all. Returns the leg whose media
     /// is meant, if it is one.

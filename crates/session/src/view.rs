@@ -265,11 +265,14 @@ pub enum EndReason {
     OfferTimeout,
     /// Its worker does not know it.
     WorkerLost,
+    /// The process that moved its media has ended.
+    PumpLost,
 }
 
 impl EndReason {
     /// One of each; for metrics.
-    pub const ALL: [Self; 4] = [Self::Deleted, Self::MediaTimeout, Self::OfferTimeout, Self::WorkerLost];
+    pub const ALL: [Self; 5] =
+        [Self::Deleted, Self::MediaTimeout, Self::OfferTimeout, Self::WorkerLost, Self::PumpLost];
 
     /// A metric label.
     pub fn label(self) -> &'static str {
@@ -278,6 +281,7 @@ impl EndReason {
             Self::MediaTimeout => "media_timeout",
             Self::OfferTimeout => "offer_timeout",
             Self::WorkerLost => "worker_lost",
+            Self::PumpLost => "pump_lost",
         }
     }
 }

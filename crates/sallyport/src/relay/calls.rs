@@ -2,33 +2,50 @@
 
 use std::time::{Duration, Instant};
 
-use control::{BindFailure, Command, Event};
-use crossbeam::channel::Receiver;
-use pump::{Notice, SendError};
+use pump::SendError;
 use session::{CallSummary, Delete, Output, Request};
 use tokio::sync::Notify;
 use tokio::time::sleep_until;
 
 use super::Relay;
+use super::link::LinkNotice;
+
+/// Why nobody obeys.
+const WORKER_GONE: &str = "the worker has ended";
+const MEDIA_GONE: &str = "the media half is out of reach";
 
 impl Relay {
-    pub(super) fn handle_notices(&mut self, notices: &Receiver<Notice>) {
-        while let Ok(notice) = notices.try_recv() {
+    pub(super) fn handle_notices(&mut self) {
+        while let Some(notice) = self.link.poll_notice() {
             self.handle_notice(notice);
         }
     }
 
-    fn handle_notice(&mut self, notice: Notice) {
+    fn handle_notice(&mut self, notice: LinkNotice) {
         match notice {
-            Notice::Event { worker, event } => {
+            LinkNotice::Event { worker, event } => {
                 self.tallies.count(&event);
                 self.session.handle_event(Instant::now(), worker, event);
             }
-            Notice::WorkerFailed { worker, reason } => {
+            LinkNotice::WorkerFailed { worker, reason } => {
                 tracing::error!(worker = worker.0, reason, "a worker has ended; its calls are lost");
                 self.failed_workers.push((worker, reason));
-                self.session.handle_worker_lost(worker);
+                self.session.handle_worker_lost(Instant::now(), worker);
                 self.delete_calls(|call| call.worker == worker);
+            }
+            LinkNotice::Connected(welcome) => {
+                tracing::info!(backend = welcome.backend, workers = welcome.workers, "the media half is there");
+                self.failed_workers.clear();
+                self.media_missing = None;
+                self.session.handle_media_half(Instant::now(), &welcome);
+            }
+            LinkNotice::Away { reason } => {
+                self.media_missing = Some(reason);
+                self.session.handle_media_away();
+            }
+            LinkNotice::Lost { reason } => {
+                self.media_missing = Some(reason);
+                self.session.handle_media_lost(Instant::now());
             }
         }
     }
@@ -64,7 +81,10 @@ impl Relay {
                         commands.push_front(command);
                         return true;
                     }
-                    Err(SendError::Gone(command)) => events.extend(on_behalf(command).map(|event| (worker, event))),
+                    Err(SendError::Gone(command)) => {
+                        let cause = if self.media_missing.is_some() { MEDIA_GONE } else { WORKER_GONE };
+                        events.extend(command.answer_for_nobody(cause).map(|event| (worker, event)));
+                    }
                 }
             }
             false
@@ -75,14 +95,14 @@ impl Relay {
     }
 
     /// Deletes every call, and waits until the workers have closed them.
-    pub(super) async fn end_calls(&mut self, notices: &Receiver<Notice>, noticed: &Notify) {
+    pub(super) async fn end_calls(&mut self, noticed: &Notify) {
         tracing::info!(calls = self.session.calls().len(), "ending");
         self.delete_calls(|_| true);
         self.carry_out().await;
         while self.session.call_count() > 0 {
             let deadline = self.deadline();
             tokio::select! {
-                () = noticed.notified() => self.handle_notices(notices),
+                () = noticed.notified() => self.handle_notices(),
                 () = sleep_until(deadline.into()) => self.session.handle_timeout(Instant::now()),
             }
             self.carry_out().await;
@@ -95,39 +115,5 @@ impl Relay {
             let token = self.own_token();
             self.session.handle_request(Instant::now(), token, Request::Delete(delete));
         }
-    }
-}
-
-/// What a worker that has ended would say: nothing can be opened, and nothing is left. Without it every request about
-/// its calls would have to wait for a deadline.
-fn on_behalf(command: Command) -> Option<Event> {
-    match command {
-        Command::Open { request, call, ports } => {
-            let port = ports.first()?;
-            let cause = BindFailure::Exhausted("the worker has ended".into());
-            Some(Event::Refused { request, call, transport: port.transport, local: port.local, cause })
-        }
-        Command::Query { request, call } => Some(Event::Statistics { request, call, statistics: None }),
-        Command::Remove { call } => Some(Event::Removed { call, statistics: Box::default() }),
-        Command::Apply { .. } => None,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use control::{CallKey, OpenPort, RequestId, TransportId};
-
-    use super::*;
-
-    #[test]
-    fn whoever_asks_a_dead_worker_is_answered_at_once() {
-        let (request, call) = (RequestId(7), CallKey(1));
-        let local = "192.0.2.1:30000".parse().unwrap();
-        let ports = vec![OpenPort { transport: TransportId(2), local }];
-        let Some(Event::Refused { cause, .. }) = on_behalf(Command::Open { request, call, ports }) else { panic!() };
-        assert_eq!(cause.to_string(), "out of resources: the worker has ended");
-        let answer = on_behalf(Command::Query { request, call });
-        assert!(matches!(answer, Some(Event::Statistics { request: RequestId(7), statistics: None, .. })));
-        assert!(matches!(on_behalf(Command::Remove { call }), Some(Event::Removed { call: CallKey(1), .. })));
     }
 }

@@ -3,10 +3,11 @@
 use std::io::Write;
 use std::net::SocketAddr;
 
+use super::link::Character;
 use crate::settings::Settings;
 
 /// The lines that a newcomer reads, and a program takes the addresses from: the first word names the line.
-pub(super) fn introduce(settings: &Settings, backend: &str, workers: u16, ng: SocketAddr, admin: SocketAddr) {
+pub(super) fn introduce(settings: &Settings, media_half: Option<&Character>, ng: SocketAddr, admin: SocketAddr) {
     let media: Vec<String> = settings
         .live
         .interfaces
@@ -21,7 +22,12 @@ pub(super) fn introduce(settings: &Settings, backend: &str, workers: u16, ng: So
         format!("ng       {ng} (UDP, TCP): point Kamailio's or OpenSIPS's rtpengine module here"),
         format!("admin    http://{admin}/ with metrics, healthz, readyz, calls, calls/ID"),
         format!("media    {} ports {first}-{last}", media.join(" ")),
-        format!("backend  {backend}, {workers} workers: UDP sockets in batches, which need no privilege"),
+        match media_half {
+            Some(Character { backend, workers, .. }) => {
+                format!("backend  {backend}, {workers} workers: UDP sockets in batches, which need no privilege")
+            }
+            None => format!("control  {}: media is moved by sallyport pump", settings.fixed.control.display()),
+        },
         format!("try      cargo xtask demo, or curl http://{admin}/metrics; Ctrl-C ends"),
     ];
     // Nobody has to read them.

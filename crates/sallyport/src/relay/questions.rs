@@ -19,13 +19,17 @@ impl Relay {
         match question {
             Question::Snapshot(way) => {
                 let snapshot = answers::snapshot(now, &self.session, &self.ng, &self.link.counters(), &self.tallies);
-                let _ = way.send(Box::new(Snapshot { process: self.process_snapshot(), ..snapshot }));
+                let linked = self.link.outlives_us().then_some(self.media_missing.is_none());
+                let _ = way.send(Box::new(Snapshot { process: self.process_snapshot(), linked, ..snapshot }));
             }
             Question::Readiness(way) => {
                 let failed =
                     self.failed_workers.iter().map(|(worker, reason)| format!("worker {}: {reason}", worker.0));
                 let draining = self.drain.map(|_| "draining, no new calls are taken".to_owned());
-                let _ = way.send(Readiness { missing: failed.chain(draining).collect() });
+                let taking_over = (self.media_missing.is_none() && !self.session.is_media_here())
+                    .then(|| "the media half's calls are being taken over".to_owned());
+                let media = self.media_missing.clone().or(taking_over);
+                let _ = way.send(Readiness { missing: media.into_iter().chain(failed).chain(draining).collect() });
             }
             Question::Ng(message, way) => self.handle_posted(&message, way).await,
             Question::Calls(way) => {

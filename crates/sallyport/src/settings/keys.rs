@@ -52,6 +52,8 @@ const USUAL: RangeInclusive<Duration> = SECOND..=DAY;
 pub(crate) const KEYS: &[Key] = &[
     key!("ng", fixed.ng, |value| value.parse()),
     key!("admin", fixed.admin, |value| value.parse()),
+    key!("pump_admin", fixed.pump_admin, |value| value.parse()),
+    key!("control", fixed.control, |value| value.name().map(PathBuf::from)),
     key!("admin_hosts", live.admin_hosts, |value| value.list(|one| one.name())),
     key!("media", live.interfaces, |value| value.choices(|one| Ok(one.parse::<MediaAddress>()?.0))),
     key!("ports", fixed.ports, |value| value.parse().map(|PortRange(first, last)| (first, last))),

@@ -72,7 +72,7 @@ pub(crate) fn prepare(
     }
     if let Some(dialog) = negotiated.dialogs.get_mut(dialog.index) {
         let digest = digest(&negotiation.sdp);
-        let (offer, at, options) = (peer, desk.now, options.clone());
+        let (offer, at, options) = (peer, desk.wall, options.clone());
         dialog.exchange = Some(Exchange { offerer: from, offer, digest, at, answered: false, carriers, options });
     }
     Ok(Work { kind: WorkKind::Offer, dialog: dialog.index, from, to, description, options })
@@ -106,7 +106,9 @@ fn accept_osrtp(peer: &mut PeerDescription, desk: &mut Desk<'_>, leg: Option<&Le
 fn check_glare(negotiated: &Negotiated, desk: &Desk<'_>, dialog: usize, from: usize) -> Result<(), Refusal> {
     let exchange = negotiated.dialogs.get(dialog).and_then(|dialog| dialog.exchange.as_ref());
     let crossed = exchange.is_some_and(|exchange| {
-        exchange.offerer != from && !exchange.answered && desk.now.saturating_duration_since(exchange.at) < GLARE
+        exchange.offerer != from
+            && !exchange.answered
+            && desk.wall.duration_since(exchange.at).is_ok_and(|age| age < GLARE)
     });
     if crossed { Err(Refusal::OfferPending) } else { Ok(()) }
 }

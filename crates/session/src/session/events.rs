@@ -11,6 +11,7 @@ use crate::{EndReason, LedgerNote, Refusal, report};
 impl Session {
     pub(super) fn take_event(&mut self, now: Instant, worker: WorkerId, event: Event) {
         let key = match &event {
+            Event::Snapshot { request, calls, more } => return self.take_page(now, worker, *request, calls, *more),
             Event::Opened { call, .. }
             | Event::Refused { call, .. }
             | Event::Statistics { call, .. }
@@ -18,7 +19,12 @@ impl Session {
             | Event::Idle { call }
             | Event::Removed { call, .. } => *call,
         };
-        let Some(mut call) = self.calls.remove(&key) else { return };
+        let Some(mut call) = self.calls.remove(&key) else {
+            if matches!(event, Event::Idle { .. }) {
+                self.note_idle(worker, key);
+            }
+            return;
+        };
         if call.worker != worker {
             return self.keep(call);
         }
@@ -58,6 +64,7 @@ impl Session {
                 }
             }
             Event::Removed { statistics, .. } => self.removed(now, call, Some(&statistics)),
+            Event::Snapshot { .. } => self.keep(call),
         }
     }
 
@@ -130,6 +137,9 @@ impl Session {
         for transport in call.negotiated.transports.values() {
             self.pool.release(transport.local);
         }
+        if call.opened && !self.is_media_here() {
+            self.left_behind.insert(call.key);
+        }
         let totals = report::report(&call, statistics, self.wall(now)).totals;
         self.count_end(now, &call, reason, totals);
         self.ended(&call, reason);
@@ -144,7 +154,7 @@ impl Session {
         let all = &mut self.statistics;
         match reason {
             EndReason::Deleted => all.ended_by_delete += 1,
-            EndReason::MediaTimeout | EndReason::WorkerLost => all.ended_by_media_timeout += 1,
+            EndReason::MediaTimeout | EndReason::WorkerLost | EndReason::PumpLost => all.ended_by_media_timeout += 1,
             EndReason::OfferTimeout => all.ended_by_offer_timeout += 1,
         }
         all.ended_duration += now.saturating_duration_since(call.created_at);

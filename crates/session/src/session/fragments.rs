@@ -3,6 +3,8 @@
 //! We are ICE-lite and answer the peer's checks wherever they come from, so that its candidates decide nothing; they tell an
 //! operator where the peer could have been reached. They go no further: each leg has ICE of its own.
 
+use std::time::Instant;
+
 use sdp::{Attribute, Candidate, name};
 
 use super::Session;
@@ -27,7 +29,14 @@ impl Session {
     }
 
     /// Takes in what a piece tells of its sender's candidates. There is no description to answer with.
-    pub(super) fn take_fragment(&mut self, mut call: Call, token: Token, kind: WorkKind, negotiation: &Negotiation) {
+    pub(super) fn take_fragment(
+        &mut self,
+        now: Instant,
+        mut call: Call,
+        token: Token,
+        kind: WorkKind,
+        negotiation: &Negotiation,
+    ) {
         let taken = sender(&call.negotiated, kind, negotiation).and_then(|leg| {
             let text = std::str::from_utf8(&negotiation.sdp)
                 .map_err(|error| Refusal::Unreadable(format!("not UTF-8 at byte {}", error.valid_up_to())))?;
@@ -35,7 +44,7 @@ impl Session {
             Ok(Reply::Done)
         });
         if taken.is_ok() {
-            self.apply(&mut call, false);
+            self.apply(now, &mut call, false);
         }
         self.reply(token, taken);
         self.keep(call);

@@ -22,7 +22,7 @@ impl Session {
         negotiation: &Negotiation,
     ) {
         if Self::is_fragment(negotiation) {
-            return self.take_fragment(call, token, kind, negotiation);
+            return self.take_fragment(now, call, token, kind, negotiation);
         }
         if let Some(reply) = self.own_loop(negotiation) {
             self.reply(token, Ok(reply));
@@ -104,7 +104,7 @@ impl Session {
             call.note(wall, &tag, note);
         }
         call.opened |= !waiting.wanted.is_empty();
-        self.apply(&mut call, false);
+        self.apply(now, &mut call, false);
         // A hundred bad lines are told as well by the first of them.
         waiting.warnings.truncate(16);
         for warning in &waiting.warnings {
@@ -122,7 +122,7 @@ impl Session {
         if !call.opened {
             self.command(call.worker, Command::Remove { call: call.key });
         } else if !waiting.wanted.is_empty() {
-            self.apply(&mut call, true);
+            self.apply(now, &mut call, true);
         }
         self.go_on(now, call);
     }

@@ -42,6 +42,9 @@ impl Session {
         if call_id.is_empty() {
             return self.reply(token, Err(Refusal::NoCallId));
         }
+        if let Some(refusal) = self.media_refusal() {
+            return self.reply(token, Err(refusal));
+        }
         let known = self.by_call_id.get(call_id).copied().and_then(|key| self.calls.remove(&key));
         match (known, request) {
             (Some(mut call), request) if call.waiting.is_some() => {
@@ -56,7 +59,7 @@ impl Session {
             (Some(call), Request::Answer(answer)) => self.negotiate(now, call, token, WorkKind::Answer, &answer),
             (Some(call), Request::Delete(delete)) => self.delete(now, call, token, &delete),
             (Some(call), Request::Query(query)) => self.query(now, call, token, &query),
-            (Some(call), Request::Treat(treat)) => self.treat(call, token, &treat),
+            (Some(call), Request::Treat(treat)) => self.treat(now, call, token, &treat),
             (None, Request::Offer(offer)) if Self::is_fragment(&offer) => {
                 self.reply(token, Err(Refusal::UnknownCallId))
             }
@@ -98,13 +101,13 @@ impl Session {
             return self.keep(call);
         }
         if drop_lost_fork(&mut call, delete) {
-            self.apply(&mut call, false);
+            self.apply(now, &mut call, false);
             self.reply_deleted(now, &mut call, token, delete.fast);
             return self.keep(call);
         }
         let lost = lost_branch(&call, delete);
         if let Some(leg) = other_branches(&call, delete.via_branch.as_deref()).or(lost) {
-            self.delete_branch(&mut call, leg);
+            self.delete_branch(now, &mut call, leg);
             self.reply_deleted(now, &mut call, token, delete.fast);
             return self.keep(call);
         }
@@ -121,18 +124,21 @@ impl Session {
             _ => now + delay,
         };
         call.phase = Phase::Ending { at, reason: EndReason::Deleted };
+        if self.config.split {
+            self.apply(now, &mut call, false);
+        }
         self.reply_deleted(now, &mut call, token, delete.fast);
         self.keep(call);
     }
 
-    fn delete_branch(&mut self, call: &mut Call, leg: usize) {
+    fn delete_branch(&mut self, now: Instant, call: &mut Call, leg: usize) {
         let before = call.negotiated.clone();
         if let Some(leg) = call.negotiated.legs.get_mut(leg) {
             leg.gone = true;
         }
         call.negotiated.prune(&[]);
         self.release_difference(&before, &call.negotiated);
-        self.apply(call, false);
+        self.apply(now, call, false);
     }
 
     fn reply_deleted(&mut self, now: Instant, call: &mut Call, token: Token, fast: bool) {
@@ -160,7 +166,7 @@ impl Session {
         self.keep(call);
     }
 
-    fn treat(&mut self, mut call: Call, token: Token, treat: &Treat) {
+    fn treat(&mut self, now: Instant, mut call: Call, token: Token, treat: &Treat) {
         let mut treatments = call.negotiated.treatments.clone();
         let changed = treatments.change(&call.negotiated, treat);
         if let Ok(from) = changed {
@@ -169,7 +175,7 @@ impl Session {
                 leg.label = Some(label.clone());
             }
             call.negotiated.treatments = treatments;
-            self.apply(&mut call, false);
+            self.apply(now, &mut call, false);
         }
         self.reply(token, changed.map(|_| Reply::Done));
         self.keep(call);

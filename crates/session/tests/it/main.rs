@@ -17,4 +17,8 @@ mod pairings;
 mod properties;
 mod reoffers;
 mod support;
+mod takeover;
 mod treatments;
+
+/// Whether the session is killed before every request: in `restarts.rs`, which runs the same tests once more.
+const RESTARTS: bool = false;

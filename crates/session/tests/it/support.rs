@@ -1,19 +1,26 @@
 //! A session, a clock and a tiny pump that binds every port it is asked for, unless told otherwise.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant, SystemTime};
 
+use control::frame::Welcome;
 use control::{
-    BindFailure, CallKey, CallStatistics, Command, Event, Fingerprint, HashAlgorithm, Plan, RequestId, TransportId,
+    BindFailure, CallKey, CallSnapshot, CallStatistics, Command, Component, Counters, Diagnosis, Event, Fingerprint,
+    HashAlgorithm, IceState, KeyingState, LegId, Plan, RequestId, TransportId, TransportStatistics, VerdictCounts,
 };
 use sallyport_session::{
     Clocks, Delete, Interface, Negotiation, Options, Output, Refusal, Reply, Request, RewrittenSdp, Session,
     SessionConfig, Token, WorkerId,
 };
 
+use crate::RESTARTS;
+
 pub(crate) struct Bench {
     pub(crate) session: Session,
+    config: SessionConfig,
+    /// Which process the pump is.
+    pub(crate) pump: u64,
     pub(crate) now: Instant,
     pub(crate) replies: HashMap<u64, Result<Reply, Refusal>>,
     pub(crate) ended: Vec<(String, sallyport_session::EndReason)>,
@@ -27,7 +34,10 @@ pub(crate) struct Bench {
     pub(crate) refuse: Box<dyn FnMut(SocketAddr) -> Option<BindFailure>>,
     /// The pump says nothing.
     pub(crate) silent: bool,
+    /// It does not answer a Snapshot.
+    pub(crate) hold_back: bool,
     next: u64,
+    clocks: Clocks,
 }
 
 pub(crate) fn fingerprint() -> Fingerprint {
@@ -59,8 +69,12 @@ impl Bench {
     pub(crate) fn with(config: SessionConfig) -> Self {
         let now = Instant::now();
         let clocks = Clocks { instant: now, system: SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000) };
-        Self {
-            session: Session::new(config, clocks, [7; 32]),
+        let config = SessionConfig { split: config.split || RESTARTS, ..config };
+        let mut bench = Self {
+            session: Session::new(config.clone(), clocks, [7; 32]),
+            config,
+            clocks,
+            pump: 1,
             now,
             replies: HashMap::new(),
             ended: Vec::new(),
@@ -71,12 +85,62 @@ impl Bench {
             workers: HashMap::new(),
             refuse: Box::new(|_| None),
             silent: false,
+            hold_back: false,
             next: 0,
+        };
+        if bench.config.split {
+            bench.connect();
         }
+        bench
+    }
+
+    /// The pump, if it is another process, is there.
+    pub(crate) fn connect(&mut self) {
+        let welcome = Welcome {
+            instance: self.pump,
+            workers: self.config.workers,
+            backend: "bench".into(),
+            fingerprints: self.config.fingerprints.clone(),
+        };
+        self.session.handle_media_half(self.now, &welcome);
+        self.run();
+    }
+
+    /// As for a session that begins now.
+    pub(crate) fn clocks(&self) -> Clocks {
+        Clocks { instant: self.now, system: self.clocks.system + (self.now - self.clocks.instant) }
+    }
+
+    /// The session is killed, and another one has to make do with whatever the pump holds.
+    pub(crate) fn take_over_anything(&mut self) {
+        self.session = Session::new(self.config.clone(), self.clocks(), [0xEE; 32]);
+        self.connect();
+        assert!(self.session.is_media_here());
+    }
+
+    /// The session is killed; another one takes over from the pump.
+    pub(crate) fn restart(&mut self) {
+        self.restart_with(self.config.clone());
+    }
+
+    pub(crate) fn restart_with(&mut self, config: SessionConfig) {
+        let (applies, plans) = (self.applies, self.plans.clone());
+        self.next += 1;
+        let seed = [self.next as u8; 32];
+        self.session = Session::new(config, self.clocks(), seed);
+        self.connect();
+        assert!(self.session.is_media_here());
+        for (call, plan) in &self.plans {
+            assert!(equal(plan, &plans[call]), "the session that takes over wants what the one before wanted");
+        }
+        self.applies = applies;
     }
 
     /// Sends a request, runs the pump, and returns the request's number.
     pub(crate) fn send(&mut self, request: Request) -> u64 {
+        if RESTARTS && !self.silent {
+            self.restart();
+        }
         self.next += 1;
         self.session.handle_request(self.now, Token(self.next), request);
         self.run();
@@ -145,6 +209,13 @@ impl Bench {
                 self.plans.insert(call, *plan);
             }
             Command::Query { request, call } => self.statistics(worker, request, call),
+            Command::Snapshot { request, after } => {
+                let (calls, more) = self.page(worker, after);
+                if self.hold_back {
+                    return;
+                }
+                self.tell(worker, Event::Snapshot { request, calls, more });
+            }
             Command::Remove { call } => {
                 let known = self.open.remove(&call).is_some();
                 self.plans.remove(&call);
@@ -158,6 +229,22 @@ impl Bench {
     fn statistics(&mut self, worker: WorkerId, request: RequestId, call: CallKey) {
         let statistics = self.open.contains_key(&call).then(|| Box::new(CallStatistics::default()));
         self.tell(worker, Event::Statistics { request, call, statistics });
+    }
+
+    /// A page of one call.
+    fn page(&self, worker: WorkerId, after: Option<CallKey>) -> (Vec<CallSnapshot>, bool) {
+        let keys = self.open.keys().filter(|key| self.workers[key] == worker && Some(**key) > after);
+        let keys: BTreeSet<&CallKey> = keys.collect();
+        let page = keys.iter().take(1).map(|&&call| {
+            let plan = self.plans.get(&call);
+            CallSnapshot {
+                call,
+                media_timeout: plan.and_then(|plan| plan.media_timeout),
+                memo: plan.map(|plan| plan.memo.clone()).unwrap_or_default(),
+                statistics: CallStatistics { transports: self.open[&call].iter().map(transport).collect() },
+            }
+        });
+        (page.collect(), keys.len() > 1)
     }
 
     fn tell(&mut self, worker: WorkerId, event: Event) {
@@ -199,6 +286,35 @@ impl Bench {
     pub(crate) fn delete(&mut self, delay: Option<u64>) -> Result<Reply, Refusal> {
         let delay = delay.map(Duration::from_secs);
         self.ask(Request::Delete(Delete { call_id: "call".into(), delay, ..Delete::default() }))
+    }
+}
+
+/// Equal but for the memo.
+pub(crate) fn equal(one: &Plan, other: &Plan) -> bool {
+    one.transports == other.transports && one.flows == other.flows && one.media_timeout == other.media_timeout
+}
+
+/// One that has carried nothing.
+fn transport((&id, &local): (&TransportId, &SocketAddr)) -> TransportStatistics {
+    TransportStatistics {
+        id,
+        leg: LegId(0),
+        component: Component::Muxed,
+        local,
+        remote: None,
+        ice: IceState::Off,
+        keying: KeyingState::Plain,
+        rtp_in: Counters::default(),
+        rtcp_in: Counters::default(),
+        rtp_out: Counters::default(),
+        rtcp_out: Counters::default(),
+        datagrams_in: Counters::default(),
+        datagrams_out: Counters::default(),
+        verdicts: VerdictCounts::default(),
+        last_packet_age: None,
+        streams_in: Vec::new(),
+        streams_out: Vec::new(),
+        diagnosis: Diagnosis::default(),
     }
 }
 

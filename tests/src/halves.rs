@@ -1,0 +1,129 @@
+//! The server as two processes: `sallyport pump` and `sallyport signal`.
+
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+
+use crate::server::{self, Server};
+
+/// Where two processes meet: a folder of its own, gone with this value.
+pub struct Meeting {
+    folder: PathBuf,
+    ports: String,
+}
+
+impl Meeting {
+    /// Both processes get these media ports.
+    pub fn new(ports: &str) -> anyhow::Result<Self> {
+        let folder = std::env::temp_dir().join(format!("sallyport-{}-{ports}", std::process::id()));
+        std::fs::create_dir_all(&folder)?;
+        Ok(Self { folder, ports: ports.to_owned() })
+    }
+
+    /// The control socket.
+    pub fn control(&self) -> PathBuf {
+        self.folder.join("control.sock")
+    }
+
+    /// A configuration file in the folder.
+    pub fn file(&self, text: &str) -> anyhow::Result<PathBuf> {
+        let path = self.folder.join("sallyport.toml");
+        std::fs::write(&path, text)?;
+        Ok(path)
+    }
+
+    /// Starts the media half.
+    pub fn start_pump(&self) -> anyhow::Result<Pump> {
+        Pump::start(&server::built_beside_this()?, &self.flags())
+    }
+
+    /// Starts the signalling half; it need not be connected yet.
+    pub fn start_signal(&self, more: &[&str]) -> anyhow::Result<Server> {
+        let flags = self.flags();
+        let flags: Vec<&str> = flags.iter().map(String::as_str).chain(more.iter().copied()).collect();
+        Server::start_half(&server::built_beside_this()?, &["signal"], &flags)
+    }
+
+    fn flags(&self) -> Vec<String> {
+        let control = self.control().to_string_lossy().into_owned();
+        ["--media", "127.0.0.1", "--ports", &self.ports, "--control", &control].map(str::to_owned).to_vec()
+    }
+}
+
+impl Drop for Meeting {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.folder);
+    }
+}
+
+/// A running media half; it is killed with this value.
+pub struct Pump {
+    process: Child,
+    admin: SocketAddr,
+}
+
+impl Pump {
+    fn start(binary: &Path, flags: &[String]) -> anyhow::Result<Self> {
+        let mut process = Command::new(binary)
+            .args(["pump", "--admin", "127.0.0.1:0", "--workers", "2"])
+            .args(flags)
+            .stdout(Stdio::piped())
+            .spawn()
+            .with_context(|| format!("{}", binary.display()))?;
+        let mut lines = BufReader::new(process.stdout.take().context("piped")?).lines();
+        loop {
+            let Some(line) = lines.next().transpose()? else {
+                bail!("the media half ended while it started: {}", process.wait()?);
+            };
+            if line.starts_with("admin") {
+                let admin = server::first_address(&line).context("no admin address")?;
+                return Ok(Self { process, admin });
+            }
+        }
+    }
+
+    /// Kills it: SIGKILL, so that it can do nothing more.
+    pub fn kill(mut self) -> anyhow::Result<()> {
+        self.process.kill()?;
+        self.process.wait()?;
+        Ok(())
+    }
+
+    /// Calls that its workers have.
+    pub fn calls(&self) -> anyhow::Result<f64> {
+        server::metric(self.admin, "sallyport_worker_calls", "")
+    }
+
+    /// The body of a page of its admin listener.
+    pub fn page(&self, path: &str) -> anyhow::Result<String> {
+        server::page(self.admin, path)
+    }
+}
+
+impl Drop for Pump {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// Waits until this holds.
+pub fn until(what: &str, mut holds: impl FnMut() -> anyhow::Result<bool>) -> anyhow::Result<()> {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !holds()? {
+        if Instant::now() > deadline {
+            bail!("it did not come to this: {what}");
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    Ok(())
+}
+
+/// Waits until this server takes calls.
+pub fn until_ready(server: &Server) -> anyhow::Result<()> {
+    until("ready", || Ok(server.page("/readyz").is_ok()))
+}
