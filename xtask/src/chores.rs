@@ -32,6 +32,7 @@ const STAGES: &[Stage] = &[
     // The scenarios start the server as a process of its own.
     ("server", || run(cargo().args(["build", "--package", "sallyport", "--package", "sallyport-tests", "--bins"]))),
     ("tests", || run(cargo().args(["test", "--workspace", "--no-fail-fast"]))),
+    ("fuzz", || crate::fuzz::fuzz(&[])),
     ("demo", || demo(&[])),
 ];
 
@@ -57,17 +58,17 @@ pub fn test(names: &[String]) -> Result<(), String> {
     Ok(())
 }
 
-fn cargo() -> Command {
+pub(crate) fn cargo() -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.current_dir(workspace_root());
     command
 }
 
-fn workspace_root() -> PathBuf {
+pub(crate) fn workspace_root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask stands in the workspace").to_owned()
 }
 
-fn target_directory() -> PathBuf {
+pub(crate) fn target_directory() -> PathBuf {
     match std::env::var_os("CARGO_TARGET_DIR") {
         Some(directory) => directory.into(),
         None => workspace_root().join("target"),

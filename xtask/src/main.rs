@@ -1,6 +1,7 @@
 //! The project's chores. `cargo xtask` lists them.
 
 mod chores;
+mod fuzz;
 mod setup;
 
 use std::env;
@@ -11,6 +12,9 @@ usage: cargo xtask <chore>
 
   serve [FLAGS]   install what the build needs, build in release mode, start the server (flags go to it)
   demo [FLAGS]    place one call through a server of its own and report on it
+  fuzz            fuzz every target for 15 seconds
+  fuzz TARGET [SECONDS]
+                  fuzz one until it fails, or for so long; targets are the folders of tests/fuzz/corpus
   test            install what the tests need and run every check (this is what CI runs)
   test NAME ...   only the named stages; `test list` names them
 ";
@@ -25,6 +29,7 @@ fn main() -> ExitCode {
         "serve" => chores::serve(rest),
         "demo" => chores::demo(rest),
         "test" => chores::test(rest),
+        "fuzz" => fuzz::fuzz(rest),
         "help" | "--help" | "-h" => {
             print!("{USAGE}");
             Ok(())
