@@ -7,9 +7,9 @@ use sallyport_fuzz::{TARGETS, Target};
 fn inputs(target: &Target) -> Vec<(PathBuf, Vec<u8>)> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(target.name);
     let entries = std::fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
-    let mut paths: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
+    let mut paths: Vec<PathBuf> = entries.map(|entry| entry.expect("an entry").path()).collect();
     paths.sort();
-    paths.into_iter().map(|path| (path.clone(), std::fs::read(&path).unwrap())).collect()
+    paths.into_iter().map(|path| (path.clone(), std::fs::read(&path).expect("a file"))).collect()
 }
 
 fn run(target: &Target, path: &Path, what: &str, bytes: &[u8]) {
