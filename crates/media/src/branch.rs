@@ -33,6 +33,8 @@ pub(crate) struct Branch {
     succession: bool,
     keying: KeyingState,
     handshake_key: Option<(Policy, MasterKey)>,
+    peer_handshake_key: Option<(Policy, MasterKey)>,
+    former_keys: Option<(Policy, Vec<MasterKey>)>,
     closed_by_peer: bool,
     newest_rtcp: Option<(u32, u64)>,
 }
@@ -57,6 +59,8 @@ impl Branch {
             succession: false,
             keying: KeyingState::Pending,
             handshake_key: None,
+            peer_handshake_key: None,
+            former_keys: None,
             closed_by_peer: false,
             newest_rtcp: None,
         }
@@ -89,6 +93,8 @@ impl Transport {
         swap(&mut self.succession, &mut branch.succession);
         swap(&mut self.keying, &mut branch.keying);
         swap(&mut self.handshake_key, &mut branch.handshake_key);
+        swap(&mut self.peer_handshake_key, &mut branch.peer_handshake_key);
+        swap(&mut self.former_keys, &mut branch.former_keys);
         swap(&mut self.closed_by_peer, &mut branch.closed_by_peer);
         swap(&mut self.newest_rtcp, &mut branch.newest_rtcp);
     }

@@ -10,6 +10,9 @@
 //! * after any of these, [`Shard::poll_handshake`], [`Shard::poll_event`], [`Shard::poll_close`] and
 //!   [`Shard::poll_traffic_class`] are taken until they are empty, and [`Shard::poll_transmit`] as above.
 //!
+//! Packets that could not be authenticated are given out by [`Shard::poll_evidence`] for [`examine::examine`], and
+//! what that finds comes back by [`Shard::handle_finding`]; a caller may leave all of it out.
+//!
 //! Nothing the network sends is an error: every datagram ends in one [`control::Verdict`], and each is counted.
 //!
 //! # A datagram's way
@@ -26,6 +29,7 @@
 
 mod branch;
 mod egress;
+pub mod examine;
 pub mod handshake;
 mod latch;
 mod path;
@@ -35,6 +39,7 @@ mod queue;
 mod rebase;
 mod round_trip;
 mod route;
+mod samples;
 mod shard;
 mod streams;
 mod transport;

@@ -17,7 +17,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 pub(crate) struct Sampler {
     stretch: Option<Stretch>,
     heard: Option<Instant>,
-    history: Option<Box<History>>,
+    history: Option<History>,
 }
 
 /// What was counted when the stretch began.
@@ -98,7 +98,7 @@ impl Sampler {
         };
         match &mut self.history {
             Some(history) => history.add(sample),
-            None => self.history = Some(Box::new(History::new(sample))),
+            None => self.history = Some(History::new(sample)),
         }
     }
 

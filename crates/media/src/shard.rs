@@ -3,6 +3,7 @@
 mod apply;
 mod branches;
 mod datagrams;
+mod examination;
 mod forward;
 mod keys;
 mod receive;
@@ -25,6 +26,7 @@ use crate::egress::Outbounds;
 use crate::handshake::{Handle, Input};
 use crate::path::Path;
 use crate::ports::Ports;
+use crate::samples::Samples;
 use crate::transport::{Ingress, Rejected, Transport};
 
 /// Timers are looked at this often: none of them is finer.
@@ -113,6 +115,7 @@ pub struct Shard {
     traffic_classes: VecDeque<(PortId, u8)>,
     /// Nobody has been there to command since then.
     unattended_since: Option<Instant>,
+    samples: Samples,
 }
 
 struct Call {
@@ -162,6 +165,7 @@ impl Shard {
             closes: VecDeque::new(),
             traffic_classes: VecDeque::new(),
             unattended_since: None,
+            samples: Samples::default(),
         }
     }
 

@@ -4,9 +4,9 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use control::{
-    BranchId, CallKey, CheckCounts, Component, Counters, Diagnosis, DtlsProgress, DtlsState, IceState, Keying,
-    KeyingState, LastRejection, LatchState, LegId, MasterKey, Policy, TransportId, TransportPlan, TransportStatistics,
-    Verdict, VerdictCounts,
+    BranchId, CallKey, CheckCounts, Component, Counters, Diagnosis, DtlsProgress, DtlsState, Hypothesis, IceState,
+    Keying, KeyingState, LastRejection, LatchState, LegId, MasterKey, Policy, Suspicion, TransportId, TransportPlan,
+    TransportStatistics, Verdict, VerdictCounts,
 };
 use datagram::{PortId, SendRight};
 use rtp::Class;
@@ -20,6 +20,7 @@ use crate::path::Path;
 use crate::queue::ShortQueue;
 use crate::round_trip::RoundTrip;
 use crate::route::{Route, RtcpRoute};
+use crate::samples::Allowance;
 use crate::streams::{StreamsIn, StreamsOut};
 
 /// DTLS that comes before the role is known.
@@ -29,6 +30,8 @@ pub(crate) const EARLY_MEDIA: (usize, usize) = (32, 32 * 1024);
 
 /// After this long, new keys are nothing new.
 const SETTLED: Duration = Duration::from_secs(5);
+/// Kinds of suspicion that are kept.
+const MAX_SUSPICIONS: usize = 8;
 /// Packets that the network may put out of order.
 const REORDERED: u64 = 64;
 
@@ -64,6 +67,10 @@ pub(crate) struct Transport {
     pub(crate) keying: KeyingState,
     /// What a handshake gave us to send with.
     pub(crate) handshake_key: Option<(Policy, MasterKey)>,
+    /// What a handshake gave the peer to send with, for examination.
+    pub(crate) peer_handshake_key: Option<(Policy, MasterKey)>,
+    /// The peer's keys before its latest ones, for examination.
+    pub(crate) former_keys: Option<(Policy, Vec<MasterKey>)>,
     pub(crate) association: Option<Association>,
     /// The peer has said by close_notify that it wants no more.
     pub(crate) closed_by_peer: bool,
@@ -89,6 +96,15 @@ pub(crate) struct Transport {
     pub(crate) last_rejection: Option<Rejected>,
     pub(crate) unclaimed_payload_type: Option<u8>,
     pub(crate) round_trip: RoundTrip,
+    pub(crate) examinations: Allowance,
+    suspected: Vec<Suspected>,
+}
+
+/// What examinations have found.
+struct Suspected {
+    hypothesis: Hypothesis,
+    packets: u64,
+    at: Instant,
 }
 
 /// A datagram that was not accepted.
@@ -187,6 +203,10 @@ impl Transport {
             last_rejection: None,
             unclaimed_payload_type: None,
             round_trip: RoundTrip::default(),
+            peer_handshake_key: None,
+            former_keys: None,
+            examinations: Allowance::default(),
+            suspected: Vec::new(),
         }
     }
 
@@ -270,8 +290,45 @@ impl Transport {
             }),
             unclaimed_payload_type: self.unclaimed_payload_type,
             round_trip: self.round_trip.latest(),
-            suspicions: Vec::new(),
+            suspicions: self.suspicions(now),
         }
+    }
+
+    /// The keys of a handshake are not in use any more.
+    pub(crate) fn retire_handshake_keys(&mut self) {
+        self.handshake_key = None;
+        if let Some((policy, key)) = self.peer_handshake_key.take() {
+            self.former_keys = Some((policy, vec![key]));
+        }
+    }
+
+    /// Takes in what an examination has found. Of more kinds than are kept, the one found longest ago goes.
+    pub(crate) fn suspect(&mut self, now: Instant, hypothesis: Hypothesis) {
+        if let Some(known) = self.suspected.iter_mut().find(|known| known.hypothesis == hypothesis) {
+            known.packets += 1;
+            known.at = now;
+            return;
+        }
+        if self.suspected.len() >= MAX_SUSPICIONS
+            && let Some((oldest, _)) = self.suspected.iter().enumerate().min_by_key(|(_, known)| known.at)
+        {
+            self.suspected.swap_remove(oldest);
+        }
+        self.suspected.push(Suspected { hypothesis, packets: 1, at: now });
+    }
+
+    fn suspicions(&self, now: Instant) -> Vec<Suspicion> {
+        let mut suspicions: Vec<Suspicion> = self
+            .suspected
+            .iter()
+            .map(|known| Suspicion {
+                hypothesis: known.hypothesis,
+                packets: known.packets,
+                age: now.saturating_duration_since(known.at),
+            })
+            .collect();
+        suspicions.sort_by_key(|suspicion| std::cmp::Reverse(suspicion.packets));
+        suspicions
     }
 
     fn dtls_progress(&self) -> DtlsProgress {

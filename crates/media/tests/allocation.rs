@@ -5,7 +5,7 @@ mod bench;
 use std::alloc::System;
 
 use bench::*;
-use control::{Component, DtlsRole, Keying, Verdict};
+use control::{DtlsRole, Keying, Verdict};
 use sallyport_media::handshake::Handshakes;
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 
@@ -51,25 +51,6 @@ fn plain_to_sdes() {
     bench.deliver(&first);
     let arrivals: Vec<_> =
         (3..1000).flat_map(|sequence| [phone(sequence), bob.arrival(ports[1], 7, sequence, 0)]).collect();
-    assert_no_allocation(&mut bench, &arrivals);
-}
-
-fn fax() {
-    let mut bench = Bench::new();
-    let ports = [bench.open(1), bench.open(2)];
-    let mut plan = plan(
-        vec![transport(1, Some(address(1)), Keying::Plain), transport(2, Some(address(2)), Keying::Plain)],
-        vec![flow(1, 1, 2), flow(2, 2, 1)],
-    );
-    for transport in &mut plan.transports {
-        transport.component = Component::Datagrams;
-    }
-    bench.apply(&plan);
-    let arrivals: Vec<Arrival> = (0..1000_u16)
-        .flat_map(|sequence| {
-            [1, 2].map(|host| (ports[usize::from(host - 1)], address(host), sequence.to_be_bytes().to_vec()))
-        })
-        .collect();
     assert_no_allocation(&mut bench, &arrivals);
 }
 
@@ -144,7 +125,6 @@ fn fifty_thousand_forged_ssrcs_on_a_plain_leg() {
 fn packets_cost_no_allocation_and_forgeries_no_memory() {
     sdes_to_sdes();
     plain_to_sdes();
-    fax();
     dtls_to_sdes();
     fifty_thousand_forged_ssrcs();
     fifty_thousand_forged_ssrcs_on_a_plain_leg();

@@ -381,6 +381,14 @@ pub fn pin_to_cpu(cpu: usize) -> io::Result<()> {
     checked(unsafe { libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), &raw const set) }).map(drop)
 }
 
+/// Gives the calling thread the lowest priority that a thread with the usual policy can have (Linux takes the nice value
+/// of one thread, not of its process). There is no way back without a privilege.
+pub fn lower_priority() -> io::Result<()> {
+    const LOWEST: libc::c_int = 19;
+    // SAFETY: takes numbers only; 0 is the calling thread.
+    checked(unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, LOWEST) }).map(drop)
+}
+
 /// Raises the soft limit of open descriptors to the hard limit, and returns it.
 pub fn raise_descriptor_limit() -> io::Result<u64> {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
@@ -437,6 +445,19 @@ mod tests {
         })
         .join()
         .unwrap();
+    }
+
+    #[test]
+    fn a_thread_that_lowers_its_priority_lowers_no_other() {
+        // SAFETY: takes numbers only. No errno is looked at: -1 is no value that the test expects.
+        let own = || unsafe { libc::getpriority(libc::PRIO_PROCESS, 0) };
+        let before = own();
+        let lowered = std::thread::spawn(move || {
+            lower_priority().unwrap();
+            own()
+        });
+        assert_eq!(lowered.join().unwrap(), 19);
+        assert_eq!(own(), before);
     }
 
     #[test]

@@ -19,9 +19,12 @@
 //! * A panic or a broken backend ends that worker, its ports and its calls, and is told by [`Notice::WorkerFailed`].
 //! * A signalling half in another process that goes away: calls go on, those without media end by themselves, and the one
 //!   that comes next gets a snapshot.
+//! * Packets that cannot be authenticated: a few of them go to a thread of the lowest priority, which tries what might be
+//!   wrong with them. When it cannot keep up they are dropped; nothing depends on it.
 //! * A panic on a handshake thread fails the associations that it held; the thread goes on with new ones.
 
 mod counters;
+mod examiner;
 mod handshakes;
 mod link;
 mod pump;

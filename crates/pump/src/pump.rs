@@ -13,11 +13,13 @@ use control::{Command, Event, WorkerId};
 use crossbeam::channel::{self, Receiver, Sender, TrySendError};
 use datagram::{Backend, Capabilities, Wake};
 use dtls::Identity;
+use media::examine::Finding;
 use media::handshake::{Input, Output};
 use media::{Shard, ShardConfig};
 use packet_io::{Mmsg, MmsgConfig};
 
 use crate::counters::{Published, WorkerReport};
+use crate::examiner;
 use crate::handshakes::{Lane, Return};
 use crate::worker::{Parts, Worker};
 
@@ -205,11 +207,14 @@ impl Pump {
             (0..lane_count).map(|_| channel::bounded(config.handshake_queue.max(1))).unzip();
         let cpus = if config.pin_workers { packet_io::allowed_cpus().unwrap_or_default() } else { Vec::new() };
         let mut outputs_by_worker: Vec<Sender<Output>> = Vec::new();
+        let (evidence_sender, evidence) = channel::bounded(examiner::QUEUE);
+        let mut findings_by_worker: Vec<Sender<Finding>> = Vec::new();
 
         for (index, factory) in config.backends.into_iter().enumerate() {
             let id = WorkerId(index as u16);
             let (commands, command_receiver) = channel::bounded(config.command_queue.max(1));
             let (output_sender, outputs) = channel::bounded(config.handshake_queue.max(1));
+            let (finding_sender, findings) = channel::bounded(examiner::QUEUE);
             let published = Arc::new(Published::new());
             let shard = Shard::new(ShardConfig { shard: id.0, ..config.shard.clone() });
             let parts = Parts {
@@ -219,6 +224,8 @@ impl Pump {
                 notices: notice_sender.clone(),
                 outputs,
                 lanes: lanes.clone(),
+                evidence: evidence_sender.clone(),
+                findings,
                 published: Arc::clone(&published),
                 shared: Arc::clone(&pump.shared),
             };
@@ -229,9 +236,11 @@ impl Pump {
                 ready.recv().unwrap_or_else(|_| Err(io::Error::other("its thread panicked")));
             let Ready { waker, capabilities } = ready.map_err(|error| StartError::Backend { worker: id, error })?;
             outputs_by_worker.push(output_sender);
+            findings_by_worker.push(finding_sender);
             pump.workers.push(Address { id, commands, waker, capabilities, published });
         }
         drop(lanes);
+        drop(evidence_sender);
 
         for (index, inputs) in lane_inputs.into_iter().enumerate() {
             let returns = outputs_by_worker.iter().zip(&pump.workers);
@@ -241,6 +250,7 @@ impl Pump {
             let lane = Lane { inputs, returns, identity: config.identity.clone(), mtu: config.mtu };
             pump.spawn(format!("handshake-{index}"), move || lane.run())?;
         }
+        pump.spawn("examiner".into(), move || examiner::run(&evidence, &findings_by_worker))?;
         Ok((pump, notices))
     }
 

@@ -9,6 +9,7 @@ use control::{BindFailure, CallKey, Command, Event, OpenPort, RequestId, WorkerI
 use crossbeam::channel::{Receiver, Sender, TrySendError};
 use datagram::{Backend, Batch};
 use media::Shard;
+use media::examine::{Evidence, Finding};
 use media::handshake::{Input, Output};
 
 use crate::counters::{Published, WorkerCounters};
@@ -22,6 +23,9 @@ const COMMANDS_PER_TURN: usize = 64;
 
 /// Messages of handshake threads dealt with before packets have their turn again.
 const OUTPUTS_PER_TURN: usize = 256;
+
+/// Findings of examinations dealt with in a turn.
+const FINDINGS_PER_TURN: usize = 64;
 
 /// Events that wait for a session that does not listen. Beyond it, news of transports are dropped: a peer can cause
 /// them without end, while answers come from commands, which are not taken meanwhile.
@@ -39,6 +43,9 @@ pub(crate) struct Parts {
     pub(crate) outputs: Receiver<Output>,
     /// By handshake thread.
     pub(crate) lanes: Vec<Sender<Input>>,
+    /// To the thread that examines packets, and what it has found.
+    pub(crate) evidence: Sender<Evidence>,
+    pub(crate) findings: Receiver<Finding>,
     pub(crate) published: Arc<Published>,
     pub(crate) shared: Arc<Shared>,
 }
@@ -126,6 +133,7 @@ impl Worker {
         }
         self.transmit(now);
         self.start_handshakes();
+        self.examine(now);
         self.settle();
         if std::mem::take(&mut self.told) {
             (self.parts.shared.notify)();
@@ -258,6 +266,17 @@ impl Worker {
                 }
                 Err(TrySendError::Disconnected(_)) => {}
             }
+        }
+    }
+
+    /// Gives packets out for examination, while there is room, and takes in what came of others.
+    fn examine(&mut self, now: Instant) {
+        for finding in self.parts.findings.try_iter().take(FINDINGS_PER_TURN) {
+            self.parts.shard.handle_finding(now, &finding);
+        }
+        while let Some(evidence) = self.parts.shard.poll_evidence() {
+            // Full: that thread has enough to do. There will be other packets.
+            let _ = self.parts.evidence.try_send(evidence);
         }
     }
 

@@ -268,10 +268,10 @@ impl Shard {
             transport.egress.set_unkeyed();
         }
         transport.keying = keying;
-        transport.handshake_key = None;
         transport.closed_by_peer = false;
         transport.newest_rtcp = None;
         transport.streams_in.begin_anew(!matches!(ingress, Ingress::Plain | Ingress::Sealed));
+        transport.retire_handshake_keys();
         transport.early_dtls.clear();
         if !matches!(ingress, Ingress::Awaiting) {
             transport.early_media.clear();
@@ -303,6 +303,9 @@ impl Shard {
         }
         let former = before.and_then(|before| before.inbound.as_ref());
         if former != keys.inbound.as_ref() {
+            if let Some(former) = former {
+                transport.former_keys = Some(former.clone());
+            }
             match (&keys.inbound, transport.ingress) {
                 (Some((policy, keys)), Ingress::Keyed { context, .. }) => {
                     transport.succession = true;
@@ -393,6 +396,8 @@ impl Shard {
             None => inbounds.insert(Inbound::new(policy.clone(), keys)?),
         };
         transport.ingress = Ingress::Keyed { context, window: policy.replay_window as u64 };
+        transport.retire_handshake_keys();
+        transport.peer_handshake_key = Some((policy.clone(), keyed.inbound.clone()));
         transport.handshake_key = Some((policy.clone(), keyed.outbound.clone()));
         if transport.in_front {
             transport.egress.set_key(outbounds, policy, &keyed.outbound, &mut transport.streams_out)?;
@@ -418,7 +423,7 @@ impl Shard {
         if transport.in_front {
             transport.egress.set_unkeyed();
         }
-        transport.handshake_key = None;
+        transport.retire_handshake_keys();
         if let Ingress::Keyed { context, .. } = std::mem::replace(&mut transport.ingress, Ingress::Closed) {
             self.inbounds.remove(context);
         }

@@ -98,7 +98,10 @@ impl Shard {
                     Step::Open { .. } | Step::OpenAmongBranches | Step::Accept { .. } => Verdict::Malformed,
                 };
                 match item.slot {
-                    Some(slot) => self.count_received(now, slot, verdict, datagram.remote()),
+                    Some(slot) => {
+                        self.count_received(now, slot, verdict, datagram.remote());
+                        self.sample_refused(now, slot, verdict, datagram.bytes());
+                    }
                     None => self.counters.verdicts.count(verdict),
                 }
             }
@@ -343,8 +346,9 @@ impl Shard {
         if route.is_none() {
             transport.unclaimed_payload_type = Some(packet.payload_type());
         }
-        if matches!(trust, Trust::Authentic { .. }) {
-            self.follow_ice(now, slot);
+        match trust {
+            Trust::Authentic { .. } => self.follow_ice(now, slot),
+            Trust::Address => self.sample_plain(now, slot, datagram.bytes()),
         }
         if moved {
             self.say(slot, TransportEvent::Latched { remote: datagram.remote() });
