@@ -43,6 +43,11 @@ pub struct CallDetail {
     pub streams: Vec<StreamDetail>,
     /// What bears on its security, oldest first, in words.
     pub ledger: Vec<String>,
+    /// Why there is audio or not, leg by leg.
+    pub explanation: serde_json::Value,
+    /// The same for people.
+    #[serde(skip)]
+    pub text: String,
 }
 
 /// One side of a call.

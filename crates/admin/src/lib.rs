@@ -6,7 +6,7 @@
 //! | `/healthz` | 200 while the process answers at all |
 //! | `/readyz` | 200 when every worker and listener runs, else 503 with what is missing |
 //! | `/calls` | the calls as a JSON list |
-//! | `/calls/ID` | one call by its Call-ID, or 404 |
+//! | `/calls/ID` | one call by its Call-ID, or 404: JSON, or with `Accept: text/plain` why there is audio or not |
 //! | `/ng` | POST, from this machine alone: a message of the ng protocol and its reply |
 //! | `POST /drain` | take no new calls, and end when the last one has ended; how many that are |
 //!

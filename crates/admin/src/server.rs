@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use axum::body::Bytes;
 use axum::extract::{ConnectInfo, DefaultBodyLimit, Path, Request, State};
-use axum::http::{HeaderValue, Method, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -141,8 +141,12 @@ async fn calls(State(questions): Questions) -> Result<Response, Unanswered> {
     Ok(Json(ask(&questions, Question::Calls).await?).into_response())
 }
 
-async fn call(State(questions): Questions, Path(id): Path<String>) -> Result<Response, Unanswered> {
+/// In JSON, or as text for whoever accepts that before JSON.
+async fn call(State(questions): Questions, Path(id): Path<String>, headers: HeaderMap) -> Result<Response, Unanswered> {
+    let accept = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
+    let wants_text = accept.trim_start().starts_with("text/plain");
     Ok(match ask(&questions, |back| Question::Call(id, back)).await? {
+        Some(call) if wants_text => call.text.into_response(),
         Some(call) => Json(call).into_response(),
         None => (StatusCode::NOT_FOUND, "no such call\n").into_response(),
     })

@@ -33,7 +33,9 @@ async fn start(missing: &'static [&'static str]) -> SocketAddr {
                     way.send(reply).unwrap();
                 }
                 Question::Call(id, way) => {
-                    let call = CallDetail { id: id.clone(), worker: 3, ..CallDetail::default() };
+                    let explanation = serde_json::json!({"conclusions": []});
+                    let text = "B hears A: yes\n".to_owned();
+                    let call = CallDetail { id: id.clone(), worker: 3, explanation, text, ..CallDetail::default() };
                     way.send((id == "a/b@c").then(|| Box::new(call))).unwrap();
                 }
                 Question::Drain(way) => way.send(Draining { calls: 7, deadline_seconds: 60 }).unwrap(),
@@ -82,6 +84,9 @@ async fn every_page_is_served() {
         let json: serde_json::Value = serde_json::from_str(body(&call)).unwrap();
         assert_eq!((status, &json["id"], &json["worker"]), (200, &"a/b@c".into(), &3.into()), "{path}");
     }
+    assert!(get(address, "/calls/a/b@c").await.1.contains(r#""explanation":{"conclusions":[]}"#));
+    let (status, text) = request(address, "GET", "/calls/a/b@c", "Host: localhost\r\nAccept: text/plain\r\n").await;
+    assert_eq!((status, body(&text)), (200, "B hears A: yes\n"));
     assert_eq!(get(address, "/calls/unknown").await.0, 404);
     assert_eq!(get(address, "/").await.0, 404);
 }

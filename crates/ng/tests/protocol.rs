@@ -197,6 +197,7 @@ fn call_report() -> CallReport {
                 }],
             }],
         }],
+        statistics: None,
     }
 }
 

@@ -203,6 +203,7 @@ pub(crate) fn calls(session: &Session) -> Calls {
 
 /// What signalling knows, with what the worker has counted. `None` for the latter: the worker did not say.
 pub(crate) fn call(view: &CallView, report: Option<&CallReport>) -> CallDetail {
+    let explanation = explain::explain(view, report.and_then(|report| report.statistics.as_ref()));
     let medias = report.into_iter().flat_map(|report| &report.tags).flat_map(|tag| &tag.medias);
     let counted: BTreeMap<SocketAddr, &StreamReport> =
         medias.flat_map(|media| &media.streams).map(|stream| (stream.local, stream)).collect();
@@ -223,6 +224,9 @@ pub(crate) fn call(view: &CallView, report: Option<&CallReport>) -> CallDetail {
             })
             .collect(),
         ledger: view.ledger.iter().map(|entry| format!("{}: {}", entry.tag, entry.note)).collect(),
+        text: explanation.to_string(),
+        // Only strings, numbers and lists: nothing that JSON could not hold.
+        explanation: serde_json::to_value(&explanation).unwrap_or_default(),
     }
 }
 

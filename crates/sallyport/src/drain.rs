@@ -1,10 +1,10 @@
 //! Draining: no new calls, and the end when the last one has ended.
 
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::io::Write;
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, bail};
+use crate::admin_client;
 
 /// A drain under way.
 #[derive(Clone, Copy, Debug)]
@@ -28,28 +28,10 @@ impl Drain {
     }
 }
 
-/// How long a server may take to answer.
-const PATIENCE: Duration = Duration::from_secs(10);
-
-/// Longest answer that is read.
-const MAX_ANSWER: u64 = 65_536;
-
 /// `sallyport drain`: tells the server whose admin pages are there, and prints what it says.
 pub(crate) fn ask(admin: SocketAddr) -> anyhow::Result<()> {
-    let mut stream =
-        TcpStream::connect_timeout(&admin, PATIENCE).with_context(|| format!("admin listener on {admin}"))?;
-    stream.set_read_timeout(Some(PATIENCE))?;
-    write!(
-        stream,
-        "POST /drain HTTP/1.1\r\nHost: {admin}\r\nContent-Type: application/json\r\nContent-Length: 0\r\n\
-         Connection: close\r\n\r\n"
-    )?;
-    let mut response = String::new();
-    stream.take(MAX_ANSWER).read_to_string(&mut response).context("no answer")?;
-    let (head, body) = response.split_once("\r\n\r\n").context("no answer that HTTP knows")?;
-    if head.split(' ').nth(1) != Some("200") {
-        bail!("refused: {}", body.trim_end());
-    }
+    let headers = "Content-Type: application/json\r\nContent-Length: 0\r\n";
+    let body = admin_client::request(admin, "POST /drain", headers)?;
     let _ = writeln!(std::io::stdout(), "draining: {body}");
     Ok(())
 }

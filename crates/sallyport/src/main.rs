@@ -1,5 +1,6 @@
 //! The server: wiring, listeners, configuration, command line.
 
+mod admin_client;
 mod answers;
 mod check;
 mod drain;
@@ -9,6 +10,7 @@ mod machine;
 mod media_half;
 mod ng_stream;
 mod notify;
+mod records;
 mod relay;
 mod reload;
 mod settings;
@@ -29,6 +31,7 @@ fn main() -> ExitCode {
         Some(Chore::Pump(arguments)) => serve(arguments.of(Role::Pump)),
         Some(Chore::Check { file }) => check::check(file),
         Some(Chore::Drain { admin }) => drain::ask(*admin),
+        Some(Chore::Explain { call_id, admin, json }) => admin_client::print_call(*admin, call_id, *json),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -28,6 +28,7 @@ use crate::log::Log;
 use crate::machine;
 use crate::ng_stream::{self, Knock};
 use crate::notify;
+use crate::records::Records;
 use crate::reload::Reload;
 use crate::settings::{Arguments, Fixed, Role, Settings};
 use crate::signals::Signals;
@@ -71,6 +72,7 @@ async fn serve(reload: Reload) -> anyhow::Result<()> {
     };
     let session = session(settings, character.as_ref())?;
     let signals = Signals::catch()?;
+    let records = settings.fixed.records.as_deref().map(Records::begin).transpose()?;
 
     let (question_sender, questions) = mpsc::channel(64);
     let (farewell, farewell_said) = oneshot::channel::<()>();
@@ -98,6 +100,7 @@ async fn serve(reload: Reload) -> anyhow::Result<()> {
         drain: None,
         pulse: Pulse::begin(Instant::now()),
         reload,
+        records,
     };
     notify::ready();
     relay.run(&noticed, questions, knocks, signals).await;
@@ -160,6 +163,7 @@ struct Relay {
     drain: Option<Drain>,
     pulse: Pulse,
     reload: Reload,
+    records: Option<Records>,
 }
 
 impl Relay {

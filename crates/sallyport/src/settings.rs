@@ -48,6 +48,17 @@ pub(crate) enum Chore {
         #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:9090")]
         admin: SocketAddr,
     },
+    /// Ask a running server why a call has audio or not.
+    Explain {
+        /// The Call-ID.
+        call_id: String,
+        /// Where its admin pages are.
+        #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:9090")]
+        admin: SocketAddr,
+        /// Everything that is known, as JSON.
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 /// Which halves run in this process.
@@ -88,6 +99,9 @@ pub(crate) struct Arguments {
     /// Where the two halves meet when they are two processes (a Unix socket).
     #[arg(long, value_name = "PATH")]
     control: Option<PathBuf>,
+    /// Where each call's record is written at its end, as a line of JSON.
+    #[arg(long, value_name = "FILE")]
+    records: Option<PathBuf>,
 }
 
 /// How media is moved.
@@ -128,6 +142,8 @@ pub(crate) struct Fixed {
     pub(crate) workers: u16,
     pub(crate) pin_workers: bool,
     pub(crate) backend: BackendChoice,
+    /// Where records of calls go. `None`: nowhere.
+    pub(crate) records: Option<PathBuf>,
     pub(crate) log_format: LogFormat,
     pub(crate) ng_bounds: ng::ServerConfig,
     pub(crate) dtls: DtlsSettings,
@@ -178,6 +194,7 @@ impl Default for Settings {
                 workers: 0,
                 pin_workers: false,
                 backend: BackendChoice::Auto,
+                records: None,
                 log_format: LogFormat::Text,
                 ng_bounds: ng::ServerConfig::default(),
                 dtls: DtlsSettings { certificate: None, key: None, mtu: 1200, threads: 1, queue: 1024 },
@@ -278,6 +295,9 @@ impl Arguments {
         fixed.ports = self.ports.map_or(fixed.ports, |PortRange(first, last)| (first, last));
         fixed.workers = self.workers.unwrap_or(fixed.workers);
         fixed.backend = self.backend.unwrap_or(fixed.backend);
+        if self.records.is_some() {
+            fixed.records.clone_from(&self.records);
+        }
         if self.workers == Some(0) {
             bail!("workers: at least one is needed");
         }

@@ -6,9 +6,9 @@
 
 use std::net::IpAddr;
 
-use sdp::{Effective, MediaSection, NetworkAddress, Protocol, SessionDescription, name};
+use sdp::{Effective, MediaSection, Protocol, SessionDescription, name};
 
-use crate::MediaProfile;
+use crate::{MediaProfile, rewrite};
 
 /// The `m=` lines of a leg's descriptions.
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -20,43 +20,20 @@ pub(crate) struct Layout {
 enum Line {
     /// The section of this number.
     Section(usize),
-    /// The same media under another profile, which we offer and have no answer to yet.
-    Offered { of: usize, profile: MediaProfile },
-    /// The same media under another protocol, rejected.
-    Twin { of: usize, line: RejectedLine },
-}
-
-/// What the `m=` line of a rejected section says.
-#[derive(Clone, PartialEq, Eq)]
-struct RejectedLine {
-    media: String,
-    protocol: String,
-    formats: Vec<String>,
-}
-
-impl RejectedLine {
-    fn of(section: &MediaSection) -> Self {
-        Self {
-            media: section.media_type().to_owned(),
-            protocol: section.protocol().name().to_owned(),
-            formats: section.formats().map(str::to_owned).collect(),
-        }
-    }
-
-    fn write(&self, public: IpAddr) -> MediaSection {
-        let formats = self.formats.iter().map(String::as_str);
-        let mut section = MediaSection::new(&self.media, 0, Protocol::parse(&self.protocol), formats);
-        section.set_connection(&NetworkAddress::from(public));
-        section
-    }
+    /// The same media under another protocol.
+    Twin {
+        of: usize,
+        protocol: String,
+        /// We offer it, and have no answer yet.
+        offered: bool,
+    },
 }
 
 control::wire! {
     /// Of these types, for a call's memo.
     pub(crate) const SHAPE;
     struct Layout { lines }
-    enum Line { 0 => Section(section), 1 => Offered { of, profile }, 2 => Twin { of, line } }
-    struct RejectedLine { media, protocol, formats }
+    enum Line { 0 => Section(section), 1 => Twin { of, protocol, offered } }
 }
 
 impl Layout {
@@ -105,7 +82,7 @@ impl Layout {
         }
         self.lines.push(Line::Section(section));
         if let Some(profile) = twin {
-            self.lines.push(Line::Offered { of: section, profile });
+            self.lines.push(Line::Twin { of: section, protocol: profile.name().to_owned(), offered: true });
         }
     }
 
@@ -116,15 +93,13 @@ impl Layout {
 
     /// We offer it under two protocols.
     pub(crate) fn offers_twin(&self, section: usize) -> bool {
-        self.lines.iter().any(|line| matches!(line, Line::Offered { of, .. } if *of == section))
+        self.lines.iter().any(|line| matches!(line, Line::Twin { of, offered: true, .. } if *of == section))
     }
 
     /// Forgets the sections from this number on.
     pub(crate) fn keep(&mut self, sections: usize) {
         self.lines.retain(|line| match line {
-            Line::Section(number) | Line::Offered { of: number, .. } | Line::Twin { of: number, .. } => {
-                *number < sections
-            }
+            Line::Section(number) | Line::Twin { of: number, .. } => *number < sections,
         });
     }
 
@@ -135,16 +110,21 @@ impl Layout {
         }
         let sections = take_media(description);
         for line in &self.lines {
-            let section = match line {
+            match line {
                 Line::Section(number) => sections.get(*number).cloned(),
-                Line::Offered { of, profile } => sections.get(*of).cloned().map(|mut twin| {
-                    twin.set_protocol(Protocol::parse(profile.name()));
-                    twin.remove_any(&[name::CRYPTO, name::SETUP, name::FINGERPRINT, name::TLS_ID]);
+                Line::Twin { of, protocol, offered } => sections.get(*of).map(|section| {
+                    let mut twin = section.clone();
+                    if *offered && !section.is_rejected() {
+                        twin.set_protocol(Protocol::parse(protocol));
+                        twin.remove_any(&[name::CRYPTO, name::SETUP, name::FINGERPRINT, name::TLS_ID]);
+                    } else {
+                        rewrite::write_rejected(&mut twin, public, Some(protocol), None);
+                    }
                     twin
                 }),
-                Line::Twin { line, .. } => Some(line.write(public)),
-            };
-            section.into_iter().for_each(|section| description.push_media(section));
+            }
+            .into_iter()
+            .for_each(|section| description.push_media(section));
         }
     }
 
@@ -157,7 +137,7 @@ impl Layout {
     fn choose(&mut self, media: &[MediaSection], preferred: &[bool]) -> Vec<usize> {
         let mut both = Vec::new();
         for index in 0..self.lines.len() {
-            let Some(Line::Twin { of, .. } | Line::Offered { of, .. }) = self.lines.get(index) else { continue };
+            let Some(Line::Twin { of, .. }) = self.lines.get(index) else { continue };
             let of = *of;
             let Some(own) = self.lines.iter().position(|line| *line == Line::Section(of)) else { continue };
             let (Some(section), Some(twin)) = (media.get(own), media.get(index)) else { continue };
@@ -167,8 +147,8 @@ impl Layout {
                 both.push(of);
             }
             let changes = twin_lives && (!section_lives || (is_preferred(index) && !is_preferred(own)));
-            let (lives, rejected, line) = if changes { (index, own, section) } else { (own, index, twin) };
-            let twin = Line::Twin { of, line: RejectedLine::of(line) };
+            let (lives, rejected, protocol) = if changes { (index, own, section) } else { (own, index, twin) };
+            let twin = Line::Twin { of, protocol: protocol.protocol().name().to_owned(), offered: false };
             for (at, line) in [(lives, Line::Section(of)), (rejected, twin)] {
                 if let Some(slot) = self.lines.get_mut(at) {
                     *slot = line;
@@ -205,7 +185,8 @@ impl Layout {
             let Some(of) = number(lives.unwrap_or(index)) else { continue };
             if let Some(lives) = lives {
                 both.extend(is_keyed(lives).then_some(of));
-                self.lines.push(Line::Twin { of, line: RejectedLine::of(section) });
+                let protocol = section.protocol().name().to_owned();
+                self.lines.push(Line::Twin { of, protocol, offered: false });
             } else {
                 self.lines.push(Line::Section(of));
             }

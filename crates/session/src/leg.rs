@@ -118,8 +118,6 @@ pub(crate) struct Ports {
 #[derive(Clone)]
 pub(crate) struct Proposal {
     pub(crate) carried: Carried,
-    /// Its profile, had no security been offered beside it.
-    pub(crate) base: Option<MediaProfile>,
     /// The peer may leave the keys away.
     pub(crate) opportunistic: Option<OpportunisticForm>,
     pub(crate) keying: ProposedKeying,

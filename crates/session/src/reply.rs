@@ -5,7 +5,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
 
-use control::{Counters, Profile, Quality};
+use control::{CallStatistics, Counters, Profile, Quality};
 
 /// What a front door gets.
 #[derive(Clone, Debug)]
@@ -69,6 +69,8 @@ pub struct CallReport {
     pub ssrcs: BTreeMap<u32, SsrcReport>,
     /// One for each party; a branch that has not answered has an empty tag.
     pub tags: Vec<TagReport>,
+    /// All of it as the worker told it. `None`: it did not answer.
+    pub statistics: Option<CallStatistics>,
 }
 
 /// RTP and RTCP.

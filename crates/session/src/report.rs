@@ -2,7 +2,7 @@
 
 use std::time::SystemTime;
 
-use control::{CallStatistics, Component, SecuredBy, TransportId, TransportStatistics};
+use control::{CallStatistics, Component, LegId, SecuredBy, TransportId, TransportStatistics};
 
 use crate::call::{Call, Phase};
 use crate::carried::Carried;
@@ -23,6 +23,7 @@ pub(crate) fn report(call: &Call, statistics: Option<&CallStatistics>, now: Syst
         totals: Totals::default(),
         ssrcs: Default::default(),
         tags: Vec::new(),
+        statistics: statistics.cloned(),
     };
     for transport in transports {
         add(&mut report.totals.rtp, transport.rtp_in.into());
@@ -208,6 +209,8 @@ pub(crate) fn summary(call: &Call) -> CallSummary {
 pub(crate) fn view(call: &Call, config: &SessionConfig) -> CallView {
     let legs = call.negotiated.legs.iter().enumerate().filter(|(_, leg)| !leg.gone);
     let legs = legs.map(|(index, leg)| LegView {
+        id: LegId(index as u16),
+        partners: partners(call, index),
         tag: leg.tag.clone(),
         via_branch: leg.via_branch.clone(),
         label: leg.label.clone(),
@@ -216,6 +219,14 @@ pub(crate) fn view(call: &Call, config: &SessionConfig) -> CallView {
         sections: leg.sections.iter().enumerate().map(|(number, own)| section_view(call, leg, number, own)).collect(),
     });
     CallView { summary: summary(call), legs: legs.collect(), ledger: call.ledger.clone() }
+}
+
+/// Of an active leg, those that it talks with now.
+fn partners(call: &Call, index: usize) -> Vec<LegId> {
+    let dialogs = || call.negotiated.dialogs_of(index).map(|(_, dialog)| dialog);
+    let active = dialogs().any(|dialog| call.negotiated.is_active(dialog));
+    let shown = dialogs().filter(|dialog| !active || call.negotiated.is_active(dialog));
+    shown.flat_map(|dialog| dialog.legs).filter(|&leg| leg != index).map(|leg| LegId(leg as u16)).collect()
 }
 
 fn section_view(call: &Call, leg: &Leg, index: usize, section: &Section) -> SectionView {
@@ -230,6 +241,7 @@ fn section_view(call: &Call, leg: &Leg, index: usize, section: &Section) -> Sect
         let observed = call.observed.get(&id).cloned().unwrap_or_default();
         let peer = agreed.map(|agreed| &agreed.peer);
         Some(TransportView {
+            id,
             component,
             local: call.negotiated.local(id)?,
             signalled: peer.and_then(|peer| if component == Component::Rtcp { peer.rtcp } else { peer.rtp }),

@@ -249,7 +249,7 @@ fn write_session(
     }
 }
 
-fn write_rejected(section: &mut MediaSection, public: IpAddr, protocol: Option<&str>, mid: Option<&str>) {
+pub(crate) fn write_rejected(section: &mut MediaSection, public: IpAddr, protocol: Option<&str>, mid: Option<&str>) {
     section.set_port(0);
     section.set_port_count(None);
     if let Some(protocol) = protocol {

@@ -9,7 +9,7 @@
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::time::{Instant, SystemTime};
 
-use control::{CallKey, Command, Event, Plan, RequestId, WorkerId};
+use control::{CallKey, CallStatistics, Command, Event, Plan, RequestId, WorkerId};
 
 use crate::call::{Call, Phase};
 use crate::memo::{self, Memo};
@@ -17,8 +17,8 @@ use crate::negotiate::Desk;
 use crate::ports::PortPool;
 use crate::secrets::Secrets;
 use crate::{
-    Adjustment, CallSummary, CallView, Clocks, EndReason, InterfacesDiffer, LedgerEntry, Refusal, Reply, Request,
-    SessionConfig, SessionStatistics, Token,
+    Adjustment, CallSummary, CallView, Clocks, EndReason, InterfacesDiffer, Refusal, Reply, Request, SessionConfig,
+    SessionStatistics, Token,
 };
 
 mod events;
@@ -41,8 +41,10 @@ pub enum Output {
         call_id: String,
         /// Why.
         reason: EndReason,
-        /// What happened that bears on its security.
-        ledger: Vec<LedgerEntry>,
+        /// As it was.
+        view: Box<CallView>,
+        /// The worker's last word. `None`: it said none.
+        statistics: Option<Box<CallStatistics>>,
     },
 }
 

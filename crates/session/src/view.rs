@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::time::SystemTime;
 
-use control::{Component, SecuredBy, TransportFailure};
+use control::{Component, LegId, SecuredBy, TransportFailure, TransportId};
 
 use crate::WorkerId;
 
@@ -61,6 +61,10 @@ pub struct CallView {
 /// A leg.
 #[derive(Clone, Debug)]
 pub struct LegView {
+    /// Its name inside the call.
+    pub id: LegId,
+    /// The legs that it talks with; for a branch that lost, those that it would.
+    pub partners: Vec<LegId>,
     /// Its tag; empty when not known yet.
     pub tag: String,
     /// Of the request that reached it.
@@ -126,6 +130,8 @@ impl KeyingKind {
 /// A transport.
 #[derive(Clone, Debug)]
 pub struct TransportView {
+    /// Its name inside the call: that of the worker's statistics.
+    pub id: TransportId,
     /// What it carries.
     pub component: Component,
     /// Bound address.

@@ -1,7 +1,8 @@
 //! Between the session and the workers: commands and events, and the end of calls.
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
+use explain::Record;
 use pump::SendError;
 use session::{CallSummary, Delete, Output, Request};
 use tokio::sync::Notify;
@@ -63,9 +64,13 @@ impl Relay {
                     Some((id, way)) => self.send_detail(&id, way, reply),
                     None => self.reply(token, &reply).await,
                 },
-                Output::Ended { call_id, reason, ledger } => {
+                Output::Ended { call_id, reason, view, statistics } => {
                     self.tallies.count_end(reason);
-                    tracing::debug!(call = call_id, reason = reason.label(), ledger = ledger.len(), "call ended");
+                    if let Some(records) = &self.records {
+                        let record = Record::new(&view, statistics.as_deref(), reason, SystemTime::now());
+                        records.write(&record);
+                    }
+                    tracing::debug!(call = call_id, reason = reason.label(), "call ended");
                 }
             }
         }

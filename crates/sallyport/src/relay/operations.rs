@@ -40,6 +40,9 @@ impl Relay {
             Wish::Reload => {
                 notify::reloading();
                 self.reload.reload(&mut self.session);
+                if let Some(records) = &self.records {
+                    records.reopen();
+                }
                 notify::ready();
             }
             Wish::Drain => drop(self.drain()),

@@ -60,6 +60,7 @@ pub(crate) const KEYS: &[Key] = &[
     key!("workers", fixed.workers, |value| value.number(1..=256)),
     key!("pin_workers", fixed.pin_workers, |value| value.flag()),
     key!("backend", fixed.backend, backend),
+    key!("records", fixed.records, |value| value.name().map(|name| Some(PathBuf::from(name)))),
     key!("log.level", live.log_level, log_level),
     key!("log.format", fixed.log_format, log_format),
     key!("timeouts.offer", live.timeouts.offer, |value| value.duration(USUAL)),

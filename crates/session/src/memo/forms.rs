@@ -57,7 +57,7 @@ control::wire! {
     struct LocalOrigin { origin via origin, version, digest }
     struct Section { ports, keys, tls_id, generation, proposal, agreed, profile }
     struct Ports { rtp, rtcp }
-    struct Proposal { carried, base, keying, mux, ice, carrier, mid, opportunistic }
+    struct Proposal { carried, keying, mux, ice, carrier, mid, opportunistic }
     enum ProposedKeying { 0 => Plain, 1 => Sdes(lines), 2 => Dtls }
     enum MuxOffer { 0 => No, 1 => WithFallback, 2 => Required }
     struct Agreed { carried, keying, mux, ice, carrier, peer, opportunistic }

@@ -388,7 +388,6 @@ fn prepare_proposal(
     };
     let profile = profile_for(section, offered_profile, options);
     let form = form_for(section, layout, index, profile, offered, options);
-    let base = Some(profile);
     let profile = if form == Some(OpportunisticForm::Twice) { profile.secured() } else { profile };
     layout.place(index, (form == Some(OpportunisticForm::Twice)).then(|| profile.plain()));
     let crypto_before = match &section.proposal {
@@ -433,7 +432,7 @@ fn prepare_proposal(
         _ => index,
     };
     section.proposal =
-        Some(Proposal { carried: Carried::Rtp(profile), base, opportunistic: form, keying, mux, ice, carrier, mid });
+        Some(Proposal { carried: Carried::Rtp(profile), opportunistic: form, keying, mux, ice, carrier, mid });
     if carrier == index {
         let two = mux != MuxOffer::Required;
         desk.ensure_ports(negotiated, to, index, two)?;
@@ -451,7 +450,7 @@ fn prepare_proposal(
 fn datagrams(carried: Carried, peer: &PeerDescription, index: usize, options: &Options) -> Proposal {
     let (keying, mux) = (ProposedKeying::Plain, MuxOffer::No);
     let mid = mid_for(peer, index, false, options);
-    Proposal { carried, base: None, opportunistic: None, keying, mux, ice: false, carrier: index, mid }
+    Proposal { carried, opportunistic: None, keying, mux, ice: false, carrier: index, mid }
 }
 
 /// Whether security is offered without insisting on it: where that is asked for and the section would be plain otherwise;
@@ -481,7 +480,12 @@ fn profile_for(section: &Section, offered: MediaProfile, options: &Options) -> M
     if let Some(TransportProtocol::Profile(profile)) = options.transport_protocol {
         return profile;
     }
-    let proposed = section.proposal.as_ref().and_then(|proposal| proposal.base);
+    let proposed = section.proposal.as_ref().and_then(|proposal| {
+        let profile = proposal.carried.profile()?;
+        // What is offered under two profiles is the plain one made secure, unless the offerer has the secure one itself.
+        let is_plain = proposal.opportunistic == Some(OpportunisticForm::Twice) && !offered.is_secure();
+        Some(if is_plain { profile.plain() } else { profile })
+    });
     let profile = section.profile.or(proposed).unwrap_or(offered);
     match (options.dtls, profile) {
         (Some(DtlsOption::Off), MediaProfile::UdpTlsRtpSavp) => MediaProfile::RtpSavp,

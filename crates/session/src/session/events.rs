@@ -142,7 +142,7 @@ impl Session {
         }
         let totals = report::report(&call, statistics, self.wall(now)).totals;
         self.count_end(now, &call, reason, totals);
-        self.ended(&call, reason);
+        self.ended(&call, reason, statistics);
         let queue = std::mem::take(&mut call.queue);
         self.forget(&mut call);
         for (token, request) in queue {

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use control::{BindFailure, Command, OpenPort, RequestId};
+use control::{BindFailure, CallStatistics, Command, OpenPort, RequestId};
 use sdp::SessionDescription;
 
 use super::{Output, Session};
@@ -194,8 +194,13 @@ impl Session {
         }
     }
 
-    pub(super) fn ended(&mut self, call: &Call, reason: crate::EndReason) {
-        self.outputs.push_back(Output::Ended { call_id: call.call_id.clone(), reason, ledger: call.ledger.clone() });
+    pub(super) fn ended(&mut self, call: &Call, reason: crate::EndReason, statistics: Option<&CallStatistics>) {
+        self.outputs.push_back(Output::Ended {
+            call_id: call.call_id.clone(),
+            reason,
+            view: Box::new(crate::report::view(call, &self.config)),
+            statistics: statistics.cloned().map(Box::new),
+        });
     }
 }
 

@@ -323,20 +323,6 @@ fn two_sections_go_on_as_two_where_nothing_else_is_asked_for() {
 }
 
 #[test]
-fn two_sections_that_come_again_go_on_as_before() {
-    let dtls = twice().replace("RTP/SAVP 0", "UDP/TLS/RTP/SAVPF 0").replace(
-        "m=audio 4000 UDP",
-        &format!("a=setup:actpass\na=fingerprint:{}\nm=audio 4000 UDP", crate::support::fingerprint()),
-    );
-    for offer in [twice(), dtls] {
-        let mut bench = Bench::new();
-        let first = bench.offer(&offer, Options::default());
-        assert_eq!(masked(&first).matches("m=audio P1 ").count(), 2);
-        assert_eq!(first.sdp, bench.offer(&offer, Options::default()).sdp);
-    }
-}
-
-#[test]
 fn legacy_osrtp_offers_both_and_follows_the_answer() {
     let accept = with_key(&answer_of("RTP/SAVP", ""), 4) + "m=audio 0 RTP/AVP 0\n";
     let decline = answer_of("RTP/AVP", "").replace("m=audio 6000", "m=audio 0 RTP/SAVP 0\nm=audio 6000");
@@ -373,22 +359,6 @@ fn both_accepted_is_the_secure_one_and_a_wrong_number_of_lines_is_refused() {
     let both = with_key(&answer_of("RTP/SAVP", ""), 4) + "m=audio 6002 RTP/AVP 0\n";
     bench.answer(&both, Options::default());
     assert_eq!(keyings(&bench), [2, 2, 0, 0]);
-}
-
-#[test]
-fn the_line_that_was_not_chosen_keeps_its_words_through_a_fax() {
-    let mut bench = Bench::new();
-    bench.offer(&twice(), to(MediaProfile::RtpAvp));
-    bench.answer(&answer_of("RTP/AVP", ""), Options::default());
-    let fax = answer_of("udptl", "").replace("m=audio 6000 udptl 0", "m=image 6000 udptl t38");
-    let offer = masked(&bench.reoffer("b", "a", &fax, Options::default()));
-    let lines: Vec<&str> = offer.lines().filter(|line| line.starts_with("m=")).collect();
-    assert_eq!(lines, ["m=image P1 udptl t38", "m=audio 0 RTP/AVP 0"], "{offer}");
-    assert!(offer.ends_with("m=audio 0 RTP/AVP 0\nc=IN IP4 10.0.0.1\n"), "{offer}");
-    let answer = fax.replace("bob", "alice") + "m=audio 0 RTP/AVP 0\n";
-    let answer = masked(&bench.reanswer("b", "a", &answer, Options::default()));
-    assert_eq!(answer.matches("m=").count(), 1, "{answer}");
-    assert_eq!(bench.plan().transports.len(), 2);
 }
 
 #[test]
