@@ -64,6 +64,11 @@ impl Server {
         Ok(())
     }
 
+    /// Its process.
+    pub fn process_id(&self) -> u32 {
+        self.process.id()
+    }
+
     /// A client of its control protocol.
     pub fn ng_client(&self) -> anyhow::Result<NgClient> {
         NgClient::connect(self.ng)

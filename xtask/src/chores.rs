@@ -1,4 +1,4 @@
-//! serve, demo, test.
+//! serve, demo, bench, test.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -21,6 +21,19 @@ pub fn demo(flags: &[String]) -> Result<(), String> {
     run(Command::new(built.join("demo")).arg("--server").arg(built.join("sallyport")).args(flags))
 }
 
+/// Builds the server and the benchmark in release mode and runs what is named.
+pub fn bench(arguments: &[String]) -> Result<(), String> {
+    let Some(("relay", flags)) = arguments.split_first().map(|(name, flags)| (name.as_str(), flags)) else {
+        return Err(
+            "the benchmark that runs by itself is `bench relay`; `cargo bench` runs those of single crates".into()
+        );
+    };
+    setup::for_bench()?;
+    run(cargo().args(["build", "--release", "--package", "sallyport", "--package", "sallyport-benches", "--bins"]))?;
+    let built = target_directory().join("release");
+    run(Command::new(built.join("relay-bench")).arg("--sallyport").arg(built.join("sallyport")).args(flags))
+}
+
 type Stage = (&'static str, fn() -> Result<(), String>);
 
 /// In the order that finds the commonest faults first.
@@ -34,6 +47,11 @@ const STAGES: &[Stage] = &[
     ("tests", || run(cargo().args(["test", "--workspace", "--no-fail-fast"]))),
     ("fuzz", || crate::fuzz::fuzz(&[])),
     ("demo", || demo(&[])),
+    ("bench", || bench(&["relay".into(), "--smoke".into()])),
+    // Each once: that they run, not how fast.
+    ("micro", || {
+        run(cargo().args(["bench", "--quiet", "--package", "sallyport-benches", "--benches", "--", "--test"]))
+    }),
 ];
 
 /// Installs what the tests need and runs all stages, or those that are named.

@@ -12,6 +12,8 @@ usage: cargo xtask <chore>
 
   serve [FLAGS]   install what the build needs, build in release mode, start the server (flags go to it)
   demo [FLAGS]    place one call through a server of its own and report on it
+  bench relay [FLAGS]
+                  drive Sallyport and rtpengine with the same packets and print what they cost each (benches/README.md)
   fuzz            fuzz every target for 15 seconds
   fuzz TARGET [SECONDS]
                   fuzz one until it fails, or for so long; targets are the folders of tests/fuzz/corpus
@@ -28,6 +30,7 @@ fn main() -> ExitCode {
     let outcome = match chore.as_str() {
         "serve" => chores::serve(rest),
         "demo" => chores::demo(rest),
+        "bench" => chores::bench(rest),
         "test" => chores::test(rest),
         "fuzz" => fuzz::fuzz(rest),
         "help" | "--help" | "-h" => {

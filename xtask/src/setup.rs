@@ -16,6 +16,12 @@ const BUILD: &[Package] = &[
     Package { name: "libclang-dev", evidence: &["/usr/lib/llvm-*/lib/libclang.so"] },
 ];
 
+// The yardstick, and `ip` for the networks that it is measured in.
+const BENCH: &[Package] = &[
+    Package { name: "rtpengine-daemon", evidence: &["/usr/bin/rtpengine", "/usr/sbin/rtpengine"] },
+    Package { name: "iproute2", evidence: &["/usr/sbin/ip", "/sbin/ip"] },
+];
+
 const TEST: &[Package] = &[
     Package { name: "libsrtp2-dev", evidence: &["/usr/include/srtp2/srtp.h"] },
     Package { name: "openssl", evidence: &["/usr/bin/openssl"] },
@@ -24,8 +30,6 @@ const TEST: &[Package] = &[
     Package { name: "npm", evidence: &["/usr/bin/npm", "/usr/local/bin/npm"] },
     Package { name: "kamailio", evidence: &["/usr/sbin/kamailio"] },
     Package { name: "linphone-cli", evidence: &["/usr/bin/linphonec"] },
-    Package { name: "rtpengine-daemon", evidence: &["/usr/bin/rtpengine"] },
-    Package { name: "iproute2", evidence: &["/usr/sbin/ip", "/sbin/ip"] },
     Package { name: "prometheus", evidence: &["/usr/bin/promtool"] },
     Package { name: "strace", evidence: &["/usr/bin/strace"] },
     Package { name: "systemd", evidence: &["/usr/bin/systemd-analyze"] },
@@ -38,9 +42,15 @@ pub fn for_build() -> Result<(), String> {
     install_packages(BUILD)
 }
 
+/// What `bench` needs.
+pub fn for_bench() -> Result<(), String> {
+    for_build()?;
+    install_packages(BENCH)
+}
+
 /// What `test` needs.
 pub fn for_tests(root: &Path) -> Result<(), String> {
-    for_build()?;
+    for_bench()?;
     install_packages(TEST)?;
     install_cargo_deny()?;
     install_node_packages(&root.join("tests/browser"))
