@@ -19,6 +19,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "sdp", run: targets::sdp },
     Target { name: "bencode", run: targets::bencode },
     Target { name: "ng", run: targets::ng },
+    Target { name: "control", run: targets::control },
     Target { name: "stun", run: targets::stun },
     Target { name: "rtp", run: targets::rtp },
     Target { name: "rtcp", run: targets::rtcp },

@@ -4,7 +4,9 @@ use std::net::SocketAddr;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-use control::DtlsRole;
+use control::frame::{ToPump, ToSession, check_greeting};
+use control::wire::{Wire, from_bytes, to_bytes};
+use control::{CallSnapshot, DtlsRole};
 use dtls::guard::{Guard, MAX_DATAGRAM, Position, Survey};
 use ice::stun;
 use ng::{Outcome, Peer, Server, ServerConfig};
@@ -70,6 +72,25 @@ pub(crate) fn ng(bytes: &[u8]) {
     }
     server.handle_timeout(moment() + Duration::from_secs(60));
     assert_eq!(server.under_way(), 0);
+}
+
+/// Frames of the control link, either way: the first byte says which. What is read is written as it came, or shorter.
+pub(crate) fn control(bytes: &[u8]) {
+    fn check<T: Wire>(bytes: &[u8]) {
+        let Ok(value) = from_bytes::<T>(bytes) else { return };
+        let written = to_bytes(&value);
+        let again = from_bytes::<T>(&written).ok().map(|value| to_bytes(&value));
+        assert!(again.is_some_and(|again| again == written), "what was written is read as something else");
+    }
+    match bytes.split_first() {
+        Some((0, frame)) => check::<ToPump>(frame),
+        Some((1, frame)) => check::<ToSession>(frame),
+        Some((2, frame)) => check::<CallSnapshot>(frame),
+        Some((_, frame)) => {
+            let _ = frame.first_chunk().map(check_greeting);
+        }
+        None => {}
+    }
 }
 
 /// Nothing that has no key verifies, and attributes stay inside the message.
