@@ -59,6 +59,12 @@ pub enum CommandName {
     Query,
     /// `block media` and the like, and their contraries.
     Treat,
+    /// `subscribe request`
+    SubscribeRequest,
+    /// `subscribe answer`
+    SubscribeAnswer,
+    /// `unsubscribe`
+    Unsubscribe,
     /// `list`
     List,
     /// `statistics`
@@ -73,13 +79,16 @@ pub enum CommandName {
 
 impl CommandName {
     /// One of each.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 14] = [
         Self::Ping,
         Self::Offer,
         Self::Answer,
         Self::Delete,
         Self::Query,
         Self::Treat,
+        Self::SubscribeRequest,
+        Self::SubscribeAnswer,
+        Self::Unsubscribe,
         Self::List,
         Self::Statistics,
         Self::Unsupported,
@@ -96,6 +105,9 @@ impl CommandName {
             Self::Delete => "delete",
             Self::Query => "query",
             Self::Treat => "treat",
+            Self::SubscribeRequest => "subscribe_request",
+            Self::SubscribeAnswer => "subscribe_answer",
+            Self::Unsubscribe => "unsubscribe",
             Self::List => "list",
             Self::Statistics => "statistics",
             Self::Unsupported => "unsupported",

@@ -21,7 +21,7 @@ const DTMF: &str = "this relay can only drop telephone events";
 const LENGTHS: &str = "this relay does not judge packets by their length";
 
 /// Flags that ask for what changes a call and is not there: the flag, why.
-const UNSUPPORTED_FLAGS: [(&str, &str); 18] = [
+const UNSUPPORTED_FLAGS: [(&str, &str); 17] = [
     ("always-transcode", TRANSCODES),
     ("force-transcoding", TRANSCODES),
     ("inject-DTMF", PLAYS),
@@ -32,7 +32,6 @@ const UNSUPPORTED_FLAGS: [(&str, &str); 18] = [
     ("generate-RTCP", "this relay passes RTCP on"),
     ("mirror-RTCP", FORKS),
     ("RTCP-mirror", FORKS),
-    ("SIPREC", FORKS),
     ("mix", "this relay does not mix"),
     ("record-call", RECORDS),
     ("start-recording", RECORDS),
@@ -43,8 +42,7 @@ const UNSUPPORTED_FLAGS: [(&str, &str); 18] = [
 ];
 
 /// Flags that name what is so anyway, or what matters only for things that are not there.
-const FLAGS_WITHOUT_EFFECT: [&str; 39] = [
-    "all",
+const FLAGS_WITHOUT_EFFECT: [&str; 37] = [
     "allow-asymmetric-codecs",
     "allow-no-codec-media",
     "allow-transcoding",
@@ -65,7 +63,6 @@ const FLAGS_WITHOUT_EFFECT: [&str; 39] = [
     "new-branch",
     "no-codec-renegotiation",
     "no-jitter-buffer",
-    "no-passthrough",
     "no-player",
     "no-port-latching",
     "no-redis-update",
@@ -262,6 +259,10 @@ impl Reader {
             "strip-extmap" => flags.strip_extmap = true,
             "fragment" => flags.fragment = true,
             "block-DTMF" => self.options.block_dtmf = Some(true),
+            "passthrough" => flags.pass_through = Some(true),
+            "no-passthrough" => flags.pass_through = Some(false),
+            "all" => flags.all = true,
+            "SIPREC" | "siprec" => flags.siprec = true,
             _ if FLAGS_WITHOUT_EFFECT.contains(&flag.as_str()) => {}
             _ => {
                 if let Some((_, reason)) = UNSUPPORTED_FLAGS.iter().find(|(name, _)| *name == flag) {

@@ -6,7 +6,8 @@ use std::time::{Duration, SystemTime};
 
 use control::QualitySample;
 use session::{
-    CallReport, MediaReport, Refusal, Reply, SessionStatistics, SsrcReport, StreamReport, TagReport, Tally, Totals,
+    CallReport, MediaReport, Refusal, Reply, SessionStatistics, SsrcReport, StreamReport, Subscribed, TagReport, Tally,
+    Totals,
 };
 
 use crate::{CommandName, CommandResult, Counters, Dictionary, Fault, Value};
@@ -63,6 +64,7 @@ pub(crate) fn done(reply: &Reply, counters: &Counters, parts: Parts) -> (Command
             }
             dictionary.insert("sdp", Value::string(&rewritten.sdp));
         }
+        Reply::Subscribed(told) => subscribed(told, &mut dictionary),
         Reply::Deleted(deleted) => {
             if let Some(warning) = deleted.warning {
                 dictionary.insert("warning", Value::string(warning));
@@ -109,6 +111,52 @@ pub(crate) fn shortened(reply: &Reply) -> impl Iterator<Item = (CommandResult, D
 
 fn list(calls: &[String]) -> Value {
     Value::List(calls.iter().map(Value::string).collect())
+}
+
+/// One party is named by `from-tag`, several by `from-tags`; each of the subscriber's sections by its label, if it has one.
+fn subscribed(told: &Subscribed, dictionary: &mut Dictionary) {
+    if !told.offer.warnings.is_empty() {
+        dictionary.insert("warning", Value::string(told.offer.warnings.join("; ")));
+    }
+    dictionary.insert("sdp", Value::string(&told.offer.sdp));
+    if let [only] = told.sources.as_slice() {
+        dictionary.insert("from-tag", Value::string(&only.tag));
+    }
+    let tags = told.sources.iter().map(|party| Value::string(&party.tag)).collect();
+    dictionary.insert("from-tags", Value::List(tags));
+    dictionary.insert("to-tag", Value::string(&told.to_tag));
+    let mut parties = Vec::new();
+    let mut labels = Dictionary::new();
+    for party in &told.sources {
+        let mut entry = Dictionary::new().with("tag", Value::string(&party.tag));
+        if let Some(label) = &party.label {
+            entry.insert("label", Value::string(label));
+        }
+        let mut medias = Vec::new();
+        for media in &party.medias {
+            let described = || {
+                Dictionary::new()
+                    .with("index", Value::count(media.index as u64))
+                    .with("type", Value::string(&media.kind))
+            };
+            let mode = Value::string(media.mode);
+            let mut own = described();
+            if let Some(label) = &media.label {
+                own.insert("label", Value::string(label));
+                let mut named = described().with("tag", Value::string(&party.tag)).with("mode", mode.clone());
+                if let Some(label) = &party.label {
+                    named.insert("label", Value::string(label));
+                }
+                labels.insert(label, named.into());
+            }
+            medias.push(own.with("mode", mode).into());
+        }
+        parties.push(entry.with("medias", Value::List(medias)).into());
+    }
+    dictionary.insert("tag-medias", Value::List(parties));
+    if !labels.0.is_empty() {
+        dictionary.insert("media-labels", labels.into());
+    }
 }
 
 fn result(result: CommandResult) -> Dictionary {

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use session::{Delete, Negotiation, Party, Query, Request, Treat, Treatment};
+use session::{Delete, Negotiation, Party, Query, Request, Subscribe, Treat, Treatment, Unsubscribe};
 
 use crate::keys::{Keys, excerpt, normal, number, strings, text};
 use crate::reply::Parts;
@@ -16,7 +16,7 @@ const MAX_DELETE_DELAY: u64 = 24 * 3600;
 const DEFAULT_LIST_LIMIT: usize = 32;
 
 /// Commands of the protocol that this relay does not carry out: the command, why.
-const UNSUPPORTED_COMMANDS: [(&str, &str); 22] = [
+const UNSUPPORTED_COMMANDS: [(&str, &str); 19] = [
     ("start-recording", RECORDS),
     ("stop-recording", RECORDS),
     ("pause-recording", RECORDS),
@@ -25,9 +25,6 @@ const UNSUPPORTED_COMMANDS: [(&str, &str); 22] = [
     ("play-media", PLAYS),
     ("stop-media", PLAYS),
     ("play-DTMF", PLAYS),
-    ("subscribe-request", FORKS),
-    ("subscribe-answer", FORKS),
-    ("unsubscribe", FORKS),
     ("publish", FORKS),
     ("inject-start", FORKS),
     ("inject-stop", FORKS),
@@ -122,6 +119,9 @@ fn read_command(command: &str, keys: Keys) -> (CommandName, Read) {
         "ping" => (CommandName::Ping, Ok((Asked::Ping, Vec::new()))),
         "offer" => (CommandName::Offer, negotiation(keys, Request::Offer)),
         "answer" => (CommandName::Answer, negotiation(keys, Request::Answer)),
+        "subscribe-request" => (CommandName::SubscribeRequest, subscribe(keys)),
+        "subscribe-answer" => (CommandName::SubscribeAnswer, negotiation(keys, Request::SubscribeAnswer)),
+        "unsubscribe" => (CommandName::Unsubscribe, unsubscribe(keys)),
         "delete" => (CommandName::Delete, delete(keys)),
         "query" => (CommandName::Query, query(keys)),
         "block-media" => (CommandName::Treat, treat(keys, Treatment::Block, true)),
@@ -156,6 +156,34 @@ fn negotiation(mut keys: Keys, kind: impl FnOnce(Box<Negotiation>) -> Request) -
     };
     let (options, ignored) = options::read(keys)?;
     Ok((Asked::Request(Box::new(kind(Box::new(Negotiation { options, ..negotiation })))), ignored))
+}
+
+fn subscribe(mut keys: Keys) -> Read {
+    let call_id = keys.name("call-id")?.unwrap_or_default();
+    let to_tag = filled(keys.name("to-tag")?);
+    let mut from_tags: Vec<String> = filled(keys.name("from-tag")?).into_iter().collect();
+    if let Some(value) = keys.take("from-tags") {
+        // A list takes the place of the one tag that proxies always send.
+        from_tags = strings("from-tags", &value)?;
+    }
+    // In an offer it names the party that sends; here it names the one that is to come.
+    let label = filled(keys.name("set-label")?);
+    for key in ["received-from", "via-branch", "sdp", "supports"] {
+        keys.take(key);
+    }
+    let (mut options, ignored) = options::read(keys)?;
+    options.to_label = label.or(options.to_label);
+    if options.flags.all {
+        from_tags.clear();
+    }
+    let request = Request::Subscribe(Box::new(Subscribe { call_id, from_tags, options, to_tag }));
+    Ok((Asked::Request(Box::new(request)), ignored))
+}
+
+fn unsubscribe(mut keys: Keys) -> Read {
+    let call_id = keys.name("call-id")?.unwrap_or_default();
+    let to_tag = filled(keys.name("to-tag")?);
+    Ok((Asked::Request(Box::new(Request::Unsubscribe(Unsubscribe { call_id, to_tag }))), left(keys)))
 }
 
 /// `["IP4", "192.0.2.1"]`, or the address alone.

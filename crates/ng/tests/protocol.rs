@@ -14,8 +14,8 @@ use sallyport_ng::{
 use session::{
     AddressFamily, CallReport, CodecOptions, Deleted, DtlsOption, Flags, IceOption, InterfaceOptions, MediaProfile,
     MediaReport, Negotiation, Options, OsrtpOptions, Party, Refusal, ReplaceOptions, Reply, Request, RewrittenSdp,
-    RtcpMuxOptions, SdesOptions, SessionStatistics, SsrcReport, StreamReport, TagReport, Tally, Token, Totals,
-    TransportProtocol, Treat, Treatment,
+    RtcpMuxOptions, SdesOptions, SessionStatistics, SsrcReport, StreamReport, Subscribed, SubscribedMedia,
+    SubscribedParty, TagReport, Tally, Token, Totals, TransportProtocol, Treat, Treatment, Unsubscribe,
 };
 
 const SDP: &str =
@@ -267,6 +267,68 @@ fn a_party_is_named_by_tag_label_or_address() {
 }
 
 #[test]
+fn a_subscription_is_answered_in_rtpengines_structure() {
+    let mut server = server();
+    let asked = br#"1_1 {"command":"subscribe request","call-id":"c","from-tag":"a","from-tags":["a","b"],"to_tag":"r",
+        "set-label":"recorder","flags":["SIPREC"],"transport-protocol":"RTP/SAVP","received-from":["IP4","192.0.2.1"]}"#;
+    let (token, asked) = request(&mut server, asked);
+    let Request::Subscribe(asked) = asked else { panic!("{asked:?}") };
+    assert_eq!((asked.call_id.as_str(), &asked.from_tags[..]), ("c", &["a".to_owned(), "b".to_owned()][..]));
+    assert_eq!((asked.to_tag.as_deref(), asked.options.to_label.as_deref()), (Some("r"), Some("recorder")));
+    assert!(asked.options.flags.siprec && !asked.options.flags.all);
+    let media = |label: Option<&str>| SubscribedMedia {
+        index: 1,
+        kind: "audio".into(),
+        label: label.map(str::to_owned),
+        mode: "sendrecv",
+    };
+    let party = |tag: &str, label: Option<&str>, media| SubscribedParty {
+        tag: tag.into(),
+        label: label.map(str::to_owned),
+        medias: vec![media],
+    };
+    let told = |sources| {
+        let offer = RewrittenSdp { sdp: b"v=0".to_vec(), warnings: Vec::new() };
+        Ok(Reply::Subscribed(Box::new(Subscribed { offer, to_tag: "r".into(), sources })))
+    };
+    let sources = vec![party("a", Some("caller"), media(Some("0"))), party("b", None, media(Some("1")))];
+    let replies = server.handle_reply(Instant::now(), token, &told(sources));
+    assert_eq!(
+        String::from_utf8(replies[0].bytes.to_vec()).unwrap(),
+        concat!(
+            r#"1_1 {"result":"ok","sdp":"v=0","from-tags":["a","b"],"to-tag":"r","tag-medias":["#,
+            r#"{"tag":"a","label":"caller","medias":[{"index":1,"type":"audio","label":"0","mode":"sendrecv"}]},"#,
+            r#"{"tag":"b","medias":[{"index":1,"type":"audio","label":"1","mode":"sendrecv"}]}],"#,
+            r#""media-labels":{"0":{"index":1,"type":"audio","tag":"a","mode":"sendrecv","label":"caller"},"#,
+            r#""1":{"index":1,"type":"audio","tag":"b","mode":"sendrecv"}}}"#,
+        )
+    );
+    let only = exchange(
+        b"1_2 d7:command17:subscribe request7:call-id1:c8:from-tag1:a5:flagsl3:allee",
+        told(vec![party("a", None, media(None))]),
+    );
+    assert_eq!(
+        only,
+        "1_2 d8:from-tag1:a9:from-tagsl1:ae6:result2:ok3:sdp3:v=010:tag-mediasld6:mediasld5:indexi1e4:mode8:sendrecv\
+         4:type5:audioee3:tag1:aee6:to-tag1:re"
+    );
+}
+
+#[test]
+fn a_subscriber_answers_and_leaves() {
+    let mut server = server();
+    let asked = br#"1_1 {"command":"subscribe_answer","call-id":"c","to-tag":"r","sdp":"v=0"}"#;
+    let (token, asked) = request(&mut server, asked);
+    assert!(matches!(&asked, Request::SubscribeAnswer(answer) if answer.to_tag.as_deref() == Some("r")), "{asked:?}");
+    let replies = server.handle_reply(Instant::now(), token, &Ok(Reply::Done));
+    assert_eq!(replies[0].bytes.as_ref(), br#"1_1 {"result":"ok"}"#);
+    let (_, asked) = request(&mut server, br#"1_2 {"command":"unsubscribe","call-id":"c","to-tag":"r"}"#);
+    let expected = Unsubscribe { call_id: "c".into(), to_tag: Some("r".into()) };
+    assert!(matches!(&asked, Request::Unsubscribe(asked) if *asked == expected), "{asked:?}");
+    assert_eq!(server.counters().of(CommandName::SubscribeAnswer, CommandResult::Ok), 1);
+}
+
+#[test]
 fn list_and_statistics_are_answered() {
     let mut server = server();
     let (_, first) = request(&mut server, b"1 d7:command4:liste");
@@ -316,7 +378,7 @@ fn unbuilt_and_unknown_commands_are_refused_by_name() {
     for (command, reason) in [
         ("play media", "Unsupported command: play media (this relay does not play media)"),
         ("start recording", "Unsupported command: start recording (this relay does not record)"),
-        ("subscribe_request", "Unsupported command: subscribe_request (this relay does not fork media)"),
+        ("publish", "Unsupported command: publish (this relay does not fork media)"),
         ("inject start", "Unsupported command: inject start (this relay does not fork media)"),
         ("offfer", "Unrecognized command: offfer"),
         ("", "Unrecognized command: "),

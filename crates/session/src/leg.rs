@@ -68,6 +68,16 @@ pub(crate) struct Leg {
     pub(crate) sections: Vec<Section>,
     /// Which m= line of its descriptions is which section.
     pub(crate) layout: Layout,
+    /// It hears others and says nothing.
+    pub(crate) subscription: Option<Subscription>,
+}
+
+/// What a subscriber hears.
+#[derive(Clone)]
+pub(crate) struct Subscription {
+    /// For each of its sections: leg and section that it is a copy of.
+    pub(crate) sources: Vec<(usize, usize)>,
+    pub(crate) options: Options,
 }
 
 /// An answer to the leg's offer that another one has taken the place of: an early dialog, or one that was lost.
@@ -133,6 +143,8 @@ pub(crate) enum ProposedKeying {
     Plain,
     Sdes(Vec<CryptoAttribute>),
     Dtls,
+    /// The other party's own words go through.
+    PassThrough,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -160,8 +172,16 @@ pub(crate) struct Agreed {
 #[derive(Clone)]
 pub(crate) enum AgreedKeying {
     Plain,
-    Sdes { tag: u32, keys: Box<SdesKeys> },
-    Dtls { role: DtlsRole, generation: u32 },
+    Sdes {
+        tag: u32,
+        keys: Box<SdesKeys>,
+    },
+    Dtls {
+        role: DtlsRole,
+        generation: u32,
+    },
+    /// The parties key each other, and we hold no keys.
+    PassThrough,
 }
 
 impl Agreed {
@@ -238,6 +258,15 @@ impl Negotiated {
             && !dialog.legs.iter().any(|&leg| self.dialogs_of(leg).any(|(_, other)| other.answered > Some(answered)))
     }
 
+    /// The parties that speak: those that have not subscribed to others, and live.
+    pub(crate) fn speakers(&self) -> impl Iterator<Item = (usize, &Leg)> {
+        self.legs.iter().enumerate().filter(|(_, leg)| !leg.gone && leg.subscription.is_none())
+    }
+
+    pub(crate) fn subscriber(&self, tag: &str) -> Option<usize> {
+        self.legs.iter().position(|leg| !leg.gone && leg.subscription.is_some() && leg.tag == tag)
+    }
+
     pub(crate) fn is_answered(&self) -> bool {
         self.dialogs.iter().any(|dialog| dialog.answered.is_some() && self.is_live(dialog))
     }
@@ -310,6 +339,7 @@ impl Leg {
             received: None,
             dtls: None,
             origin: None,
+            subscription: None,
             sections: Vec::new(),
             layout: Layout::default(),
         }

@@ -36,6 +36,7 @@ mod request;
 mod rewrite;
 mod secrets;
 mod session;
+mod subscribe;
 mod treatments;
 mod view;
 
@@ -49,10 +50,10 @@ pub use options::{
 pub use profile::{MediaProfile, UnknownProfile};
 pub use refusal::Refusal;
 pub use reply::{
-    CallReport, Deleted, MediaReport, Reply, RewrittenSdp, SessionStatistics, SsrcReport, StreamReport, TagReport,
-    Tally, Totals,
+    CallReport, Deleted, MediaReport, Reply, RewrittenSdp, SessionStatistics, SsrcReport, StreamReport, Subscribed,
+    SubscribedMedia, SubscribedParty, TagReport, Tally, Totals,
 };
-pub use request::{Delete, Negotiation, Party, Query, Request, Token, Treat, Treatment};
+pub use request::{Delete, Negotiation, Party, Query, Request, Subscribe, Token, Treat, Treatment, Unsubscribe};
 pub use session::{Output, Session};
 pub use view::{
     CallState, CallSummary, CallView, EndReason, KeyingKind, LedgerEntry, LedgerNote, LegView, OpportunisticForm,

@@ -47,6 +47,10 @@ pub(crate) struct Work {
 pub(crate) enum WorkKind {
     Offer,
     Answer,
+    /// An offer of ours to a subscriber.
+    Subscription,
+    /// The subscriber's answer: nobody is told of it.
+    SubscriptionAnswer,
 }
 
 impl Desk<'_> {
@@ -55,13 +59,13 @@ impl Desk<'_> {
     }
 
     /// Reads a request's text.
-    fn parse(negotiation: &Negotiation) -> Result<SessionDescription, Refusal> {
+    pub(crate) fn parse(negotiation: &Negotiation) -> Result<SessionDescription, Refusal> {
         SessionDescription::parse_bytes(&negotiation.sdp, &sdp::Limits::default())
             .map_err(|error| Refusal::Unreadable(error.to_string()))
     }
 
     /// Reads what a request's description, one m= line for each section, says.
-    fn read(
+    pub(crate) fn read(
         &mut self,
         description: &SessionDescription,
         negotiation: &Negotiation,
@@ -85,7 +89,7 @@ impl Desk<'_> {
     }
 
     /// The interface of this name (or the default one) that has this family, if any has.
-    fn interface(
+    pub(crate) fn interface(
         &self,
         name: Option<&str>,
         wanted: Option<AddressFamily>,
@@ -107,7 +111,7 @@ impl Desk<'_> {
     }
 
     /// Makes sure that a section has a transport, or two.
-    fn ensure_ports(
+    pub(crate) fn ensure_ports(
         &mut self,
         negotiated: &mut Negotiated,
         leg: usize,
@@ -202,7 +206,7 @@ impl Desk<'_> {
 }
 
 /// Options that ask for something that this relay does not do are refused by name.
-fn check_supported(options: &Options) -> Result<(), Refusal> {
+pub(crate) fn check_supported(options: &Options) -> Result<(), Refusal> {
     let sdes = &options.sdes;
     let asked = [
         (options.ice == Some(IceOption::ForceRelay), "ICE=force-relay"),
@@ -221,7 +225,7 @@ fn check_supported(options: &Options) -> Result<(), Refusal> {
 }
 
 /// How the sender of these options may be learnt.
-fn latching(options: &Options) -> Latching {
+pub(crate) fn latching(options: &Options) -> Latching {
     if options.flags.strict_source {
         Latching::Strict
     } else if options.flags.asymmetric || options.endpoint_learning == Some(EndpointLearning::Off) {

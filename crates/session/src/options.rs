@@ -248,6 +248,12 @@ pub struct Flags {
     pub strip_extmap: bool,
     /// `fragment`: the description is a piece of one (RFC 8840 §9), with candidates of the sender.
     pub fragment: bool,
+    /// `passthrough`, `no-passthrough`: the parties key each other (RFC 7879 §3.1.1). What is not said stays as it was.
+    pub pass_through: Option<bool>,
+    /// `all`, in a subscription: to every party.
+    pub all: bool,
+    /// `SIPREC`, in a subscription: every section gets a label (RFC 7866 §7.1.1).
+    pub siprec: bool,
 }
 
 /// `address-family`

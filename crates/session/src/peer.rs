@@ -15,6 +15,8 @@ use crate::{Defaults, MediaProfile, OpportunisticForm, Refusal};
 const MAX_SSRCS: usize = 64;
 /// Candidates of one component that are kept for diagnosis.
 pub(crate) const MAX_CANDIDATES: usize = 16;
+/// Formats and lines about them that are kept of one section.
+const MAX_FORMAT_LINES: usize = 64;
 /// The header extension that carries the MID (RFC 9143 §15.2).
 const MID_EXTENSION: &str = "urn:ietf:params:rtp-hdrext:sdes:mid";
 
@@ -59,6 +61,9 @@ pub(crate) struct PeerSection {
     pub(crate) mid_extension: Option<u8>,
     pub(crate) ssrcs: Vec<u32>,
     pub(crate) payload_types: Vec<u8>,
+    /// The formats of the `m=` line, and the lines that say what they are: for those who subscribe to this party.
+    pub(crate) formats: Vec<String>,
+    pub(crate) format_lines: Vec<String>,
     pub(crate) codec: Option<String>,
     /// What the payload types mean.
     pub(crate) codecs: Vec<PeerCodec>,
@@ -181,6 +186,8 @@ impl PeerSection {
             mid_extension: mids.and_then(|extmap| u8::try_from(extmap.id).ok()),
             ssrcs: distinct_ssrcs(effective),
             payload_types: media.payload_types().collect(),
+            formats: media.formats().map(str::to_owned).take(MAX_FORMAT_LINES).collect(),
+            format_lines: format_lines(media),
             codec: effective.media().payload_types().next().and_then(|first| {
                 codecs.iter().find(|codec| codec.payload_type == first).map(|codec| codec.name.clone())
             }),
@@ -370,6 +377,12 @@ fn read_codecs(effective: &Effective<'_>) -> Vec<PeerCodec> {
         Some(PeerCodec { payload_type, name, clock_rate })
     };
     effective.media().payload_types().filter_map(codec).collect()
+}
+
+fn format_lines(media: &sdp::MediaSection) -> Vec<String> {
+    let lines = [name::RTPMAP, name::FMTP, "ptime", "maxptime"];
+    let of = |name: &'static str| media.find_all(name).map(move |value| format!("{name}:{value}"));
+    lines.into_iter().flat_map(of).take(MAX_FORMAT_LINES).collect()
 }
 
 /// What a payload type without `a=rtpmap` means (RFC 3551 §6).

@@ -129,6 +129,7 @@ impl Context<'_> {
         match &agreed.keying {
             AgreedKeying::Plain => Keying::Plain,
             AgreedKeying::Sdes { keys, .. } => Keying::Sdes(keys.clone()),
+            AgreedKeying::PassThrough => Keying::PassThrough,
             AgreedKeying::Dtls { role, generation } => self.dtls(*generation, Some(*role), &agreed.peer),
         }
     }
@@ -137,6 +138,7 @@ impl Context<'_> {
     fn keying_proposed(&self, section: &Section) -> Keying {
         match section.proposal.as_ref().map(|proposal| &proposal.keying) {
             Some(ProposedKeying::Plain) => Keying::Plain,
+            Some(ProposedKeying::PassThrough) => Keying::PassThrough,
             Some(ProposedKeying::Dtls) => Keying::Dtls(Box::new(DtlsPlan {
                 generation: section.generation.wrapping_add(1),
                 role: None,
@@ -187,16 +189,39 @@ fn flows(negotiated: &mut Negotiated) -> Vec<FlowPlan> {
         let sections = negotiated.legs.get(a).map_or(0, |leg| leg.sections.len());
         for index in 0..sections {
             for (ingress, egress) in [(a, b), (b, a)] {
-                flows.extend(flow(negotiated, ingress, egress, index));
+                flows.extend(flow(negotiated, (ingress, index), (egress, index)));
             }
+        }
+    }
+    flows.extend(copies(negotiated));
+    flows
+}
+
+/// What subscribers hear. Feedback of one party about another is none of theirs.
+fn copies(negotiated: &mut Negotiated) -> Vec<FlowPlan> {
+    let mut wanted = Vec::new();
+    for (number, leg) in negotiated.legs.iter().enumerate().filter(|(_, leg)| !leg.gone) {
+        let sources = leg.subscription.iter().flat_map(|subscription| &subscription.sources);
+        wanted.extend(sources.enumerate().map(|(section, &source)| (source, (number, section))));
+    }
+    let lives = |negotiated: &Negotiated, leg: usize| negotiated.legs.get(leg).is_some_and(|leg| !leg.gone);
+    let mut flows = Vec::new();
+    for (source, subscriber) in wanted {
+        if lives(negotiated, source.0) {
+            let copy = flow(negotiated, source, subscriber);
+            flows.extend(copy.map(|copy| FlowPlan { rtcp: RtcpPolicy::WithoutFeedback, ..copy }));
         }
     }
     flows
 }
 
-fn flow(negotiated: &mut Negotiated, ingress: usize, egress: usize, index: usize) -> Option<FlowPlan> {
+fn flow(
+    negotiated: &mut Negotiated,
+    (ingress, index): (usize, usize),
+    (egress, egress_index): (usize, usize),
+) -> Option<FlowPlan> {
     let (from, to) = (negotiated.legs.get(ingress)?, negotiated.legs.get(egress)?);
-    let (from_agreed, to_agreed) = (from.agreed(index)?, to.agreed(index)?);
+    let (from_agreed, to_agreed) = (from.agreed(index)?, to.agreed(egress_index)?);
     let from_ports = from.section(from_agreed.carrier)?.ports?;
     let to_ports = to.section(to_agreed.carrier)?.ports?;
     let rtcp_of = |ports: Ports, agreed: &Agreed| ports.rtcp.filter(|_| agreed.has_rtcp_port()).unwrap_or(ports.rtp);
@@ -219,7 +244,7 @@ fn flow(negotiated: &mut Negotiated, ingress: usize, egress: usize, index: usize
         rtcp: if feedback { RtcpPolicy::Forward } else { RtcpPolicy::WithoutFeedback },
     };
     negotiated.treatments.edit((ingress, egress), [from_agreed, to_agreed], &mut plan);
-    Some(FlowPlan { id: negotiated.flow(egress, index), ..plan })
+    Some(FlowPlan { id: negotiated.flow(egress, egress_index), ..plan })
 }
 
 /// The name that the peer puts on its packets is the one in its own description, or in ours when it answered.

@@ -12,6 +12,8 @@ use control::{CallStatistics, Counters, Profile, Quality};
 pub enum Reply {
     /// To an offer or answer: the description to send on.
     Sdp(RewrittenSdp),
+    /// To a subscription: the offer to the subscriber.
+    Subscribed(Box<Subscribed>),
     /// To a delete.
     Deleted(Deleted),
     /// To a query.
@@ -41,6 +43,41 @@ impl fmt::Debug for RewrittenSdp {
             .field("warnings", &self.warnings)
             .finish()
     }
+}
+
+/// To a subscription.
+#[derive(Clone, Debug)]
+pub struct Subscribed {
+    /// The offer to the subscriber, all of whose sections are `sendonly`.
+    pub offer: RewrittenSdp,
+    /// Names the subscriber.
+    pub to_tag: String,
+    /// The parties that are heard, in the order of the offer's sections.
+    pub sources: Vec<SubscribedParty>,
+}
+
+/// A party that is heard.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SubscribedParty {
+    /// Its tag.
+    pub tag: String,
+    /// Its label.
+    pub label: Option<String>,
+    /// Its sections.
+    pub medias: Vec<SubscribedMedia>,
+}
+
+/// A section that is heard.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SubscribedMedia {
+    /// Number of the party's section, from 1.
+    pub index: usize,
+    /// `audio`, `video` …
+    pub kind: String,
+    /// `a=label` of the offer, with [`Flags::siprec`](crate::Flags).
+    pub label: Option<String>,
+    /// The party's own direction: `sendrecv` …
+    pub mode: &'static str,
 }
 
 /// To a delete.

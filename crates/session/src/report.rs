@@ -108,6 +108,7 @@ fn media_flags(agreed: Option<&Agreed>) -> Vec<&'static str> {
         AgreedKeying::Plain => None,
         AgreedKeying::Sdes { .. } => Some("SDES"),
         AgreedKeying::Dtls { .. } => Some("DTLS-SRTP"),
+        AgreedKeying::PassThrough => Some("passthrough"),
     };
     let direction = agreed.peer.direction;
     [
@@ -236,6 +237,7 @@ fn section_view(call: &Call, leg: &Leg, index: usize, section: &Section) -> Sect
         Some(AgreedKeying::Plain) => KeyingKind::Plain,
         Some(AgreedKeying::Sdes { .. }) => KeyingKind::Sdes,
         Some(AgreedKeying::Dtls { .. }) => KeyingKind::Dtls,
+        Some(AgreedKeying::PassThrough) => KeyingKind::PassThrough,
     };
     let transports = transports_of(leg, index, section).into_iter().filter_map(|(id, component)| {
         let observed = call.observed.get(&id).cloned().unwrap_or_default();

@@ -17,6 +17,12 @@ pub enum Request {
     Offer(Box<Negotiation>),
     /// The answer to the latest offer between two parties.
     Answer(Box<Negotiation>),
+    /// Somebody wants to hear parties of a call, and nothing else: an offer to them is made here.
+    Subscribe(Box<Subscribe>),
+    /// The subscriber's answer to that offer: `to_tag` names it.
+    SubscribeAnswer(Box<Negotiation>),
+    /// A subscriber has heard enough.
+    Unsubscribe(Unsubscribe),
     /// End a call, or one branch of it.
     Delete(Delete),
     /// What is known of a call.
@@ -85,6 +91,28 @@ pub struct Delete {
     pub match_to_tag: bool,
     /// Flag `fast`: reply without statistics.
     pub fast: bool,
+}
+
+/// Somebody wants to hear parties of a call.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Subscribe {
+    /// The Call-ID.
+    pub call_id: String,
+    /// The parties to hear, in this order. Empty with [`Flags::all`](crate::Flags): all of them.
+    pub from_tags: Vec<String>,
+    /// The party of this label, where no tag is given, is [`Options::label`].
+    pub options: Options,
+    /// The subscriber: a known one gets another offer. `None`: a name is made.
+    pub to_tag: Option<String>,
+}
+
+/// A subscriber has heard enough.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Unsubscribe {
+    /// The Call-ID.
+    pub call_id: String,
+    /// The subscriber.
+    pub to_tag: Option<String>,
 }
 
 /// What is known of a call.

@@ -22,6 +22,9 @@ use crate::{MediaProfile, Options, Refusal, edits};
 const NOT_PASSED: [&str; 12] =
     ["acap", "tcap", "pcfg", "acfg", "csup", "creq", "mcap", "rmcap", "sescap", "key-mgmt", "zrtp-hash", "encryption"];
 
+/// Binds a ZRTP association to signalling (RFC 6189 §8.1): a promise of the parties, that holds where nobody ends it.
+const ZRTP_HASH: &str = "zrtp-hash";
+
 /// Priority of a host candidate on the only address, RTP (RFC 8445 §5.1.2.1); RTCP has one less.
 const PRIORITY: u32 = 2_130_706_431;
 
@@ -46,6 +49,18 @@ struct Live {
     zero_address: bool,
     /// The potential configuration that is answered (RFC 5939).
     configuration: Option<String>,
+    /// How the parties key each other: the other one's own words.
+    passed: Option<Passed>,
+}
+
+/// What goes through untouched (RFC 7879 §3.1.1).
+#[derive(Default)]
+struct Passed {
+    crypto: Vec<Crypto>,
+    setup: Option<Setup>,
+    fingerprints: Vec<FingerprintText>,
+    tls_id: Option<String>,
+    zrtp_hashes: Vec<String>,
 }
 
 /// The text for the party at the other end of this exchange.
@@ -56,15 +71,37 @@ pub(crate) fn write(
     instance: &str,
 ) -> Result<Vec<u8>, Refusal> {
     let lost = || Refusal::NotRewritable("the exchange is gone".to_owned());
-    let exchange = negotiated.dialogs.get(work.dialog).and_then(|dialog| dialog.exchange.clone()).ok_or_else(lost)?;
+    let exchange = match work.kind {
+        WorkKind::Subscription | WorkKind::SubscriptionAnswer => crate::subscribe::exchange(negotiated, desk, work.to),
+        WorkKind::Offer | WorkKind::Answer => {
+            negotiated.dialogs.get(work.dialog).and_then(|dialog| dialog.exchange.clone())
+        }
+    };
+    let exchange = exchange.ok_or_else(lost)?;
     let (outgoing, bundle) = match work.kind {
-        WorkKind::Offer => (proposed(negotiated, work.to, &exchange), proposed_bundle(negotiated, work.to, &exchange)),
-        WorkKind::Answer => {
+        WorkKind::Offer | WorkKind::Subscription => {
+            (proposed(negotiated, work.to, &exchange), proposed_bundle(negotiated, work.to, &exchange))
+        }
+        WorkKind::Answer | WorkKind::SubscriptionAnswer => {
             let outgoing = agreed(negotiated, desk, work, &exchange);
             (outgoing, answered_bundle(negotiated, work.to, &exchange))
         }
     };
     let mut description = work.description.clone();
+    let mut outgoing = outgoing;
+    for (outgoing, effective) in outgoing.iter_mut().zip(description.effective_media()) {
+        if let Outgoing::Live(live) = outgoing
+            && live.passed.is_some()
+        {
+            live.passed = Some(Passed {
+                crypto: effective.media().all().collect(),
+                setup: effective.setup(),
+                fingerprints: effective.fingerprints().map(|text| FingerprintText(text.to_owned())).collect(),
+                tls_id: effective.tls_id().map(str::to_owned),
+                zrtp_hashes: effective.media().find_all(ZRTP_HASH).map(str::to_owned).collect(),
+            });
+        }
+    }
     write_session(&mut description, &outgoing, &bundle, &work.options, instance);
     let session_direction = description.session().direction();
     for (index, outgoing) in outgoing.iter().enumerate() {
@@ -124,6 +161,7 @@ fn proposed(negotiated: &Negotiated, to: usize, exchange: &Exchange) -> Vec<Outg
             mid: proposal.mid.clone(),
             zero_address: offered.zero_address,
             configuration: None,
+            passed: matches!(proposal.keying, ProposedKeying::PassThrough).then(Passed::default),
         })))
     };
     let rejected = |index: usize| Outgoing::Rejected(exchange.offer.sections.get(index).and_then(|s| s.mid.clone()));
@@ -158,7 +196,7 @@ fn agreed_section(
     let (rtp, rtcp) = public_ports(negotiated, leg, leg.section(agreed.carrier)?.ports?)?;
     let section = negotiated.legs.get_mut(work.to)?.sections.get_mut(index)?;
     let (crypto, dtls) = match &agreed.keying {
-        AgreedKeying::Plain => (Vec::new(), None),
+        AgreedKeying::Plain | AgreedKeying::PassThrough => (Vec::new(), None),
         AgreedKeying::Sdes { tag, keys } => {
             let profile = keys.outbound.0.profile;
             let mut own = line(section, desk.secrets, *tag, profile, work.options.sdes.lifetime);
@@ -170,10 +208,11 @@ fn agreed_section(
         }
         AgreedKeying::Dtls { role, .. } => (Vec::new(), Some((setup_of(*role), tls_id))),
     };
+    let passed = matches!(agreed.keying, AgreedKeying::PassThrough).then(Passed::default);
     let (carried, mux, ice) = (agreed.carried, agreed.mux, agreed.ice);
     let configuration = agreed.peer.configuration.map(|(chosen, _)| chosen);
     let rtcp = rtcp.filter(|_| !mux);
-    Some(Live { carried, rtp, rtcp, mux, crypto, dtls, ice, mid, zero_address, configuration })
+    Some(Live { carried, rtp, rtcp, mux, crypto, dtls, ice, mid, zero_address, configuration, passed })
 }
 
 /// RTP and RTCP as the peer is to see them.
@@ -303,23 +342,25 @@ fn write_live(
     let fingerprint = |hash| fingerprints.iter().find(|own| Some(own.hash()) == hash).or(fingerprints.first());
     let (setup, tls_id) = live.dtls.clone().map_or((None, None), |(setup, tls_id)| (Some(setup), tls_id));
     let candidates = live.ice.iter().flat_map(|_| candidates(live));
+    let own_fingerprint = setup.and_then(|_| fingerprint(options.dtls_fingerprint));
+    let own_crypto = live.crypto.iter().filter_map(|line| sdp::Attribute::parse(&line.to_string()).ok());
+    let own = Passed {
+        crypto: own_crypto.collect(),
+        setup,
+        fingerprints: own_fingerprint.map(|own| FingerprintText(own.to_string())).into_iter().collect(),
+        tls_id: tls_id.filter(|_| !options.flags.no_tls_id),
+        zrtp_hashes: Vec::new(),
+    };
+    let keys = live.passed.as_ref().unwrap_or(&own);
     section.replace_transport(&TransportLines {
         direction: (!options.flags.original_sendrecv).then_some(direction),
         rtcp: rtcp.filter(|_| !options.flags.no_rtcp_attribute).map(Rtcp::from),
         rtcp_mux: live.mux,
         rtcp_mux_only: false,
-        crypto: live
-            .crypto
-            .iter()
-            .filter_map(|line| sdp::Attribute::parse(&line.to_string()).ok())
-            .collect::<Vec<Crypto>>(),
-        setup,
-        fingerprints: setup
-            .and_then(|_| fingerprint(options.dtls_fingerprint))
-            .map(|own| FingerprintText(own.to_string()))
-            .into_iter()
-            .collect(),
-        tls_id: tls_id.filter(|_| !options.flags.no_tls_id).map(TlsId),
+        crypto: keys.crypto.clone(),
+        setup: keys.setup,
+        fingerprints: keys.fingerprints.clone(),
+        tls_id: keys.tls_id.clone().map(TlsId),
         ice_ufrag: live.ice.as_ref().map(|own| IceUfrag(own.ufrag.clone())),
         ice_pwd: live.ice.as_ref().map(|own| IcePwd(own.pwd.clone())),
         ice_options: live
@@ -330,6 +371,9 @@ fn write_live(
         candidates: candidates.collect(),
         end_of_candidates: live.ice.is_some(),
     });
+    for hash in &keys.zrtp_hashes {
+        section.insert(ZRTP_HASH, hash);
+    }
     write_configuration(section, live);
 }
 

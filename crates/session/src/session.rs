@@ -111,6 +111,7 @@ impl Session {
         match &request {
             Request::Offer(_) => self.statistics.offers += 1,
             Request::Answer(_) => self.statistics.answers += 1,
+            Request::Subscribe(_) | Request::SubscribeAnswer(_) | Request::Unsubscribe(_) => {}
             Request::Delete(_) => self.statistics.deletes += 1,
             Request::Query(_) => self.statistics.queries += 1,
             Request::Treat(_) | Request::List { .. } | Request::Statistics => {}

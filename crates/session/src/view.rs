@@ -113,6 +113,8 @@ pub enum KeyingKind {
     Sdes,
     /// DTLS-SRTP.
     Dtls,
+    /// By the parties themselves: we hold no keys.
+    PassThrough,
 }
 
 impl KeyingKind {
@@ -123,6 +125,7 @@ impl KeyingKind {
             Self::Pending => "pending",
             Self::Sdes => "SDES",
             Self::Dtls => "DTLS-SRTP",
+            Self::PassThrough => "pass-through",
         }
     }
 }
@@ -183,6 +186,8 @@ pub enum LedgerNote {
     },
     /// A transport has its keys.
     Secured(SecuredBy),
+    /// The parties key each other on this leg: we hold no keys, and cannot say whether and how it is secured.
+    PassedThrough,
     /// A transport failed.
     Failed(TransportFailure),
     /// A peer's offer was passed over in part: the crypto line or other reason.
@@ -227,6 +232,7 @@ impl fmt::Display for LedgerNote {
             Self::Secured(SecuredBy::Dtls { profile, version, hash, .. }) => {
                 write!(f, "secured by {version}: {}, {} fingerprint verified", profile.sdes_name(), hash.name())
             }
+            Self::PassedThrough => f.write_str("keys pass through: the parties key each other, and we hold none"),
             Self::Failed(failure) => write!(f, "failed: {failure}"),
             Self::Skipped(cause) => write!(f, "passed over: {cause}"),
             Self::KeyNearlySpent { outbound } => {

@@ -7,7 +7,7 @@ use crate::carried::Carried;
 use crate::layout;
 use crate::leg::{
     Agreed, AgreedKeying, Dialog, Exchange, Fork, Leg, LocalOrigin, MuxOffer, Negotiated, Ports, Proposal,
-    ProposedKeying, Section, Transport,
+    ProposedKeying, Section, Subscription, Transport,
 };
 use crate::peer::{PeerCodec, PeerDescription, PeerIce, PeerSection};
 use crate::treatments;
@@ -52,16 +52,18 @@ control::wire! {
         sections,
         asked_for_offers,
         layout,
+        subscription,
     }
+    struct Subscription { sources, options }
     struct Fork { tag, branch, latching, latch_generation, received, agreed }
     struct LocalOrigin { origin via origin, version, digest }
     struct Section { ports, keys, tls_id, generation, proposal, agreed, profile }
     struct Ports { rtp, rtcp }
     struct Proposal { carried, keying, mux, ice, carrier, mid, opportunistic }
-    enum ProposedKeying { 0 => Plain, 1 => Sdes(lines), 2 => Dtls }
+    enum ProposedKeying { 0 => Plain, 1 => Sdes(lines), 2 => Dtls, 3 => PassThrough }
     enum MuxOffer { 0 => No, 1 => WithFallback, 2 => Required }
     struct Agreed { carried, keying, mux, ice, carrier, peer, opportunistic }
-    enum AgreedKeying { 0 => Plain, 1 => Sdes { tag, keys }, 2 => Dtls { role, generation } }
+    enum AgreedKeying { 0 => Plain, 1 => Sdes { tag, keys }, 2 => Dtls { role, generation }, 3 => PassThrough }
     struct Dialog { legs, exchange, answered }
     struct Exchange { offerer, offer, digest, at, answered, carriers, options }
 
@@ -89,6 +91,8 @@ control::wire! {
         mid_extension,
         ssrcs,
         payload_types,
+        formats,
+        format_lines,
         codec,
         codecs,
         opportunistic,
@@ -187,6 +191,9 @@ control::wire! {
         reorder_codecs,
         strip_extmap,
         fragment,
+        pass_through,
+        all,
+        siprec,
     }
     enum AddressFamily { 0 => Ip4, 1 => Ip6 }
     enum EndpointLearning { 0 => Off, 1 => Immediate, 2 => Delayed, 3 => Heuristic }
@@ -207,6 +214,7 @@ control::wire! {
         7 => Ended(reason),
         8 => SecurityLeft(protocol),
         9 => Opportunistic { form, secured },
+        10 => PassedThrough,
     }
     enum OpportunisticForm { 0 => Osrtp, 1 => Twice, 2 => Capability }
     enum EndReason { 0 => Deleted, 1 => MediaTimeout, 2 => OfferTimeout, 3 => WorkerLost, 4 => PumpLost }

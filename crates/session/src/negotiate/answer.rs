@@ -47,6 +47,9 @@ pub(crate) fn prepare(
             if let Some((form, agreed)) = agreed.as_ref().and_then(|agreed| Some((agreed.opportunistic?, agreed))) {
                 desk.notes.push((leg, LedgerNote::Opportunistic { form, secured: agreed.keying.is_secure() }));
             }
+            if agreed.as_ref().is_some_and(|agreed| matches!(agreed.keying, AgreedKeying::PassThrough)) {
+                desk.notes.push((leg, LedgerNote::PassedThrough));
+            }
             note_loss(negotiated, desk, leg, section, agreed.as_ref());
             store(negotiated, leg, section, agreed);
         }
@@ -141,7 +144,7 @@ fn label(negotiated: &mut Negotiated, from: usize, to: usize, options: &Options)
 }
 
 /// What the answerer accepted of our offer.
-fn agree_answerer(
+pub(crate) fn agree_answerer(
     negotiated: &Negotiated,
     desk: &mut Desk<'_>,
     leg_index: usize,
@@ -172,6 +175,7 @@ fn agree_answerer(
         let ice = leg.credentials.clone().filter(|_| proposal.ice && answer.ice.is_some());
         let before = section.and_then(|section| section.agreed.as_ref());
         let keying = match &proposal.keying {
+            ProposedKeying::PassThrough => AgreedKeying::PassThrough,
             _ if !is_secure && declines => AgreedKeying::Plain,
             ProposedKeying::Plain => AgreedKeying::Plain,
             ProposedKeying::Sdes(own) => {
@@ -337,12 +341,19 @@ fn agree_offerer(
         let carrier = exchange.carriers.get(index).copied().unwrap_or(index);
         let preference = options.dtls.filter(|dtls| *dtls != DtlsOption::Off).or(exchange.options.dtls).or(leg.dtls);
         let Some(section) = leg.sections.get_mut(index) else { continue };
-        let keying = match keying::wanted(offer, exchange.options.sdes.prefer).map_err(Refusal::Incomplete)? {
-            Wanted::Plain => AgreedKeying::Plain,
-            Wanted::Dtls if desk.config.fingerprints.is_empty() => {
+        let through = exchange.options.flags.pass_through == Some(true);
+        let wanted = if through {
+            None
+        } else {
+            Some(keying::wanted(offer, exchange.options.sdes.prefer).map_err(Refusal::Incomplete)?)
+        };
+        let keying = match wanted {
+            None => AgreedKeying::PassThrough,
+            Some(Wanted::Plain) => AgreedKeying::Plain,
+            Some(Wanted::Dtls) if desk.config.fingerprints.is_empty() => {
                 return Err(Refusal::Unsupported(format!("{profile}: there is no certificate")));
             }
-            Wanted::Dtls => {
+            Some(Wanted::Dtls) => {
                 let standing = keying::standing(section.agreed.as_ref(), offer, ice.is_some());
                 let role = keying::answerer_role(offer.setup, preference, standing.map(|(role, _)| role));
                 let keying = dtls(section.generation, section.agreed.as_ref(), offer, role, ice.is_some());
@@ -354,7 +365,7 @@ fn agree_offerer(
                 }
                 keying
             }
-            Wanted::Sdes => {
+            Some(Wanted::Sdes) => {
                 let in_use = section.agreed.as_ref().and_then(|agreed| match &agreed.keying {
                     AgreedKeying::Sdes { tag, keys } => Some((*tag, keys.outbound.0.profile)),
                     _ => None,
@@ -387,7 +398,7 @@ fn note_loss(negotiated: &Negotiated, desk: &mut Desk<'_>, leg: usize, index: us
     }
 }
 
-fn store(negotiated: &mut Negotiated, leg: usize, index: usize, agreed: Option<Agreed>) {
+pub(crate) fn store(negotiated: &mut Negotiated, leg: usize, index: usize, agreed: Option<Agreed>) {
     let Some(leg) = negotiated.legs.get_mut(leg) else { return };
     let Some(section) = leg.sections.get_mut(index) else { return };
     if let Some(Agreed { keying: AgreedKeying::Dtls { generation, .. }, .. }) = &agreed {
@@ -412,7 +423,7 @@ fn store(negotiated: &mut Negotiated, leg: usize, index: usize, agreed: Option<A
 }
 
 /// A fork that accepts what the one before rejected needs ports that were given back.
-fn open_missing(negotiated: &mut Negotiated, desk: &mut Desk<'_>, leg: usize) -> Result<(), Refusal> {
+pub(crate) fn open_missing(negotiated: &mut Negotiated, desk: &mut Desk<'_>, leg: usize) -> Result<(), Refusal> {
     let sections = negotiated.legs.get(leg).map_or(0, |leg| leg.sections.len());
     for index in 0..sections {
         let users = negotiated.legs.get(leg).into_iter().flat_map(|leg| &leg.sections);
@@ -426,7 +437,7 @@ fn open_missing(negotiated: &mut Negotiated, desk: &mut Desk<'_>, leg: usize) ->
 }
 
 /// A description that differs from the one before may have moved the peer.
-fn note_peers(negotiated: &mut Negotiated, leg: usize, digest: u64, latching: control::Latching) {
+pub(crate) fn note_peers(negotiated: &mut Negotiated, leg: usize, digest: u64, latching: control::Latching) {
     let Some(leg) = negotiated.legs.get_mut(leg) else { return };
     leg.latching = latching;
     if leg.received.is_some_and(|before| before != digest) {
@@ -444,7 +455,7 @@ fn note_downgrades(negotiated: &Negotiated, desk: &mut Desk<'_>, legs: [usize; 2
             .filter_map(|agreed| match &agreed.keying {
                 AgreedKeying::Plain => Some(0),
                 AgreedKeying::Sdes { keys, .. } => Some(usize::from(keys.outbound.0.profile.strength_bits())),
-                AgreedKeying::Dtls { .. } => None,
+                AgreedKeying::Dtls { .. } | AgreedKeying::PassThrough => None,
             })
             .min()
     };

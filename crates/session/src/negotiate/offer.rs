@@ -25,7 +25,7 @@ pub(crate) fn prepare(
     desk: &mut Desk<'_>,
     negotiation: &Negotiation,
 ) -> Result<Work, Refusal> {
-    let options = negotiation.options.clone().expanded();
+    let mut options = negotiation.options.clone().expanded();
     check_supported(&options)?;
     let mut description = Desk::parse(negotiation)?;
     let described = negotiated.leg_by_tag(&negotiation.from_tag).and_then(|leg| negotiated.legs.get(leg));
@@ -33,14 +33,20 @@ pub(crate) fn prepare(
         .map(|leg| leg.layout.clone())
         .unwrap_or_default()
         .fold_offer(&mut description, |effective| desk.has_usable_keys(effective));
-    let mut peer = desk.read(&description, negotiation, &options, true)?;
+    // What passes through is what stands on the line: capabilities are not read.
+    let capabilities = !goes_through(described, &options);
+    let mut peer = desk.read(&description, negotiation, &options, capabilities)?;
     for section in twice {
         if let Some(section) = peer.sections.get_mut(section) {
             section.opportunistic = Some(OpportunisticForm::Twice);
         }
     }
-    accept_osrtp(&mut peer, desk, described, &options);
-    check_keying(&peer, &options)?;
+    let through = goes_through(described, &options);
+    options.flags.pass_through = Some(through);
+    if !through {
+        accept_osrtp(&mut peer, desk, described, &options);
+        check_keying(&peer, &options)?;
+    }
     let dialog = parties(negotiated, desk, negotiation, &options, &peer)?;
     let legs = negotiated.dialogs.get(dialog.index).map_or([0, 0], |dialog| dialog.legs);
     let (from, to) = if dialog.from_first { (legs[0], legs[1]) } else { (legs[1], legs[0]) };
@@ -76,6 +82,13 @@ pub(crate) fn prepare(
         dialog.exchange = Some(Exchange { offerer: from, offer, digest, at, answered: false, carriers, options });
     }
     Ok(Work { kind: WorkKind::Offer, dialog: dialog.index, from, to, description, options })
+}
+
+/// The parties key each other: it is asked for, or was so before and nothing else is said.
+fn goes_through(leg: Option<&Leg>, options: &Options) -> bool {
+    let agreed = || leg.into_iter().flat_map(|leg| &leg.sections).filter_map(|section| section.agreed.as_ref());
+    let before = || agreed().any(|agreed| matches!(agreed.keying, AgreedKeying::PassThrough));
+    options.flags.pass_through.unwrap_or_else(before)
 }
 
 /// The first section that cannot be keyed refuses the offer.
@@ -244,7 +257,7 @@ fn family_of(peer: &PeerDescription) -> AddressFamily {
     if live.is_some_and(|section| section.ipv6) { AddressFamily::Ip6 } else { AddressFamily::Ip4 }
 }
 
-fn new_leg(
+pub(crate) fn new_leg(
     negotiated: &mut Negotiated,
     desk: &Desk<'_>,
     tag: &str,
@@ -287,7 +300,7 @@ fn place(
     Ok(())
 }
 
-pub(super) fn set_public(negotiated: &mut Negotiated, desk: &Desk<'_>, leg: usize, options: &Options) {
+pub(crate) fn set_public(negotiated: &mut Negotiated, desk: &Desk<'_>, leg: usize, options: &Options) {
     if let Some(leg) = negotiated.legs.get_mut(leg) {
         leg.public = public_address(desk.config, leg, options);
     }
@@ -386,24 +399,32 @@ fn prepare_proposal(
             return desk.ensure_ports(negotiated, to, index, false);
         }
     };
-    let profile = profile_for(section, offered_profile, options);
-    let form = form_for(section, layout, index, profile, offered, options);
+    let through = options.flags.pass_through == Some(true);
+    if through
+        && matches!(options.transport_protocol, Some(TransportProtocol::Profile(other)) if other != offered_profile)
+    {
+        desk.warn(format!("transport-protocol with passthrough: {offered_profile} is offered on as it is"));
+    }
+    let profile = if through { offered_profile } else { profile_for(section, offered_profile, options) };
+    let form = if through { None } else { form_for(section, layout, index, profile, offered, options) };
     let profile = if form == Some(OpportunisticForm::Twice) { profile.secured() } else { profile };
     layout.place(index, (form == Some(OpportunisticForm::Twice)).then(|| profile.plain()));
     let crypto_before = match &section.proposal {
         Some(Proposal { keying: ProposedKeying::Sdes(lines), .. }) if !options.flags.reset => lines.clone(),
         _ => Vec::new(),
     };
-    let keying = match keying_for(profile, section, form, options)? {
-        Wanted::Plain => ProposedKeying::Plain,
-        Wanted::Dtls if desk.config.fingerprints.is_empty() => {
+    let wanted = if through { None } else { Some(keying_for(profile, section, form, options)?) };
+    let keying = match wanted {
+        None => ProposedKeying::PassThrough,
+        Some(Wanted::Plain) => ProposedKeying::Plain,
+        Some(Wanted::Dtls) if desk.config.fingerprints.is_empty() => {
             return Err(Refusal::Unsupported(format!("{profile}: there is no certificate")));
         }
-        Wanted::Dtls => {
+        Some(Wanted::Dtls) => {
             section.tls_id.get_or_insert_with(|| desk.secrets.tls_id());
             ProposedKeying::Dtls
         }
-        Wanted::Sdes => {
+        Some(Wanted::Sdes) => {
             let in_use = section.agreed.as_ref().and_then(|agreed| match &agreed.keying {
                 AgreedKeying::Sdes { keys, .. } => Some(keys.outbound.0.profile),
                 _ => None,
@@ -502,7 +523,11 @@ fn keying_for(
     options: &Options,
 ) -> Result<Wanted, Refusal> {
     let dtls_off = options.dtls == Some(DtlsOption::Off);
-    let was_dtls = |agreed: &Agreed| matches!(agreed.keying, AgreedKeying::Dtls { .. });
+    // Under the name of another profile it was a choice; under its own it goes with the name.
+    let was_dtls = |agreed: &Agreed| {
+        matches!(agreed.keying, AgreedKeying::Dtls { .. })
+            && !agreed.carried.profile().is_some_and(MediaProfile::is_dtls)
+    };
     let stays_dtls = !dtls_off && section.agreed.as_ref().is_some_and(was_dtls);
     match profile {
         _ if !profile.is_secure() && form.is_none() => Ok(Wanted::Plain),

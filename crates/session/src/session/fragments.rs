@@ -55,7 +55,7 @@ impl Session {
 fn sender(negotiated: &Negotiated, kind: WorkKind, negotiation: &Negotiation) -> Result<usize, Refusal> {
     match kind {
         WorkKind::Offer => negotiated.leg_by_tag(&negotiation.from_tag).ok_or(Refusal::FromTagNotFound),
-        WorkKind::Answer => {
+        WorkKind::Answer | WorkKind::Subscription | WorkKind::SubscriptionAnswer => {
             let tag = negotiation.to_tag.as_deref().ok_or(Refusal::NoToTag)?;
             negotiated.leg_by_tag(tag).ok_or(Refusal::ToTagNotFound)
         }

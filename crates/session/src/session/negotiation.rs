@@ -8,15 +8,15 @@ use sdp::SessionDescription;
 use super::{Output, Session};
 use crate::call::{Call, Phase, Waiting};
 use crate::leg::Negotiated;
-use crate::negotiate::{WorkKind, answer, offer};
-use crate::{Negotiation, Refusal, Reply, RewrittenSdp, Token, rewrite};
+use crate::negotiate::{Work, WorkKind, answer, offer};
+use crate::{LedgerNote, Negotiation, Refusal, Reply, RewrittenSdp, Subscribe, Token, rewrite, subscribe};
 
 impl Session {
     /// Carries out an offer or an answer as far as it gets without the worker.
     pub(super) fn negotiate(
         &mut self,
         now: Instant,
-        mut call: Call,
+        call: Call,
         token: Token,
         kind: WorkKind,
         negotiation: &Negotiation,
@@ -34,8 +34,47 @@ impl Session {
         let prepared = match kind {
             WorkKind::Offer => offer::prepare(&mut draft, &mut desk, negotiation),
             WorkKind::Answer => answer::prepare(&mut draft, &mut desk, negotiation),
+            WorkKind::Subscription | WorkKind::SubscriptionAnswer => {
+                subscribe::prepare_answer(&mut draft, &mut desk, negotiation)
+            }
         };
-        let (wanted, warnings, notes) = (desk.wanted, desk.warnings, desk.notes);
+        let left = (desk.wanted, desk.warnings, desk.notes);
+        self.carry_on(now, call, token, prepared, draft, left);
+    }
+
+    /// As [`Session::negotiate`], for a subscription.
+    pub(super) fn subscribe(&mut self, now: Instant, call: Call, token: Token, request: &Subscribe) {
+        let mut draft = call.negotiated.clone();
+        let mut desk = self.desk(now, call.worker);
+        let prepared = subscribe::prepare(&mut draft, &mut desk, request);
+        let left = (desk.wanted, desk.warnings, desk.notes);
+        self.carry_on(now, call, token, prepared, draft, left);
+    }
+
+    /// A subscriber has heard enough: its ports are closed.
+    pub(super) fn unsubscribe(&mut self, now: Instant, mut call: Call, token: Token, tag: Option<&str>) {
+        let tag = tag.filter(|tag| !tag.is_empty());
+        let leg =
+            tag.ok_or(Refusal::NoToTag).and_then(|tag| call.negotiated.subscriber(tag).ok_or(Refusal::ToTagNotFound));
+        match leg {
+            Ok(leg) => {
+                self.delete_branch(now, &mut call, leg);
+                self.reply(token, Ok(Reply::Done));
+            }
+            Err(refusal) => self.reply(token, Err(refusal)),
+        }
+        self.keep(call);
+    }
+
+    fn carry_on(
+        &mut self,
+        now: Instant,
+        mut call: Call,
+        token: Token,
+        prepared: Result<Work, Refusal>,
+        draft: Negotiated,
+        (wanted, warnings, notes): (Vec<OpenPort>, Vec<String>, Vec<(usize, LedgerNote)>),
+    ) {
         let work = match prepared {
             Ok(work) => work,
             Err(refusal) => {
@@ -47,7 +86,7 @@ impl Session {
         };
         call.last_signal = self.wall(now);
         call.last_signal_at = now;
-        if kind == WorkKind::Offer {
+        if work.kind == WorkKind::Offer {
             // An offer brings a deleted call back.
             call.phase = Phase::Live;
         }
@@ -85,7 +124,11 @@ impl Session {
     pub(super) fn finish(&mut self, now: Instant, mut call: Call, mut waiting: Waiting) {
         let instance = self.instance.clone();
         let mut desk = self.desk(now, call.worker);
-        let written = rewrite::write(&mut waiting.draft, &mut desk, &waiting.work, &instance);
+        let written = match waiting.work.kind {
+            // It is our offer that was answered.
+            WorkKind::SubscriptionAnswer => Ok(Vec::new()),
+            _ => rewrite::write(&mut waiting.draft, &mut desk, &waiting.work, &instance),
+        };
         waiting.warnings.append(&mut desk.warnings);
         let sdp = match written {
             Ok(sdp) => sdp,
@@ -110,8 +153,15 @@ impl Session {
         for warning in &waiting.warnings {
             tracing::info!(call = call.call_id, warning);
         }
-        let reply = RewrittenSdp { sdp, warnings: waiting.warnings };
-        self.reply(waiting.token, Ok(Reply::Sdp(reply)));
+        let rewritten = RewrittenSdp { sdp, warnings: waiting.warnings };
+        let reply = match waiting.work.kind {
+            WorkKind::Offer | WorkKind::Answer => Ok(Reply::Sdp(rewritten)),
+            WorkKind::SubscriptionAnswer => Ok(Reply::Done),
+            WorkKind::Subscription => subscribe::told(&call.negotiated, waiting.work.to, rewritten)
+                .map(|told| Reply::Subscribed(Box::new(told)))
+                .ok_or(Refusal::CallEnded),
+        };
+        self.reply(waiting.token, reply);
         self.go_on(now, call);
     }
 

@@ -7,7 +7,9 @@ use control::{CallKey, Command};
 use super::Session;
 use crate::call::{Call, Phase, Question, QuestionKind};
 use crate::negotiate::WorkKind;
-use crate::{Delete, Deleted, EndReason, Negotiation, Query, Refusal, Reply, Request, Token, Treat, report};
+use crate::{
+    Delete, Deleted, EndReason, Negotiation, Query, Refusal, Reply, Request, Token, Treat, Unsubscribe, report,
+};
 
 /// Requests that may wait behind one whose ports are being bound.
 const MAX_QUEUE: usize = 16;
@@ -27,9 +29,13 @@ impl Session {
                 }
                 negotiation.call_id.as_str()
             }
+            Request::SubscribeAnswer(answer) if answer.sdp.is_empty() => return self.reply(token, Err(Refusal::NoSdp)),
+            Request::SubscribeAnswer(answer) => answer.call_id.as_str(),
+            Request::Subscribe(subscribe) => subscribe.call_id.as_str(),
             Request::Delete(Delete { call_id, .. })
             | Request::Query(Query { call_id, .. })
-            | Request::Treat(Treat { call_id, .. }) => call_id.as_str(),
+            | Request::Treat(Treat { call_id, .. })
+            | Request::Unsubscribe(Unsubscribe { call_id, .. }) => call_id.as_str(),
             Request::List { limit } => {
                 let ids = self.by_age().into_iter().take(*limit).map(|call| call.call_id.clone()).collect();
                 return self.reply(token, Ok(Reply::List(ids)));
@@ -57,6 +63,13 @@ impl Session {
             }
             (Some(call), Request::Offer(offer)) => self.negotiate(now, call, token, WorkKind::Offer, &offer),
             (Some(call), Request::Answer(answer)) => self.negotiate(now, call, token, WorkKind::Answer, &answer),
+            (Some(call), Request::Subscribe(request)) => self.subscribe(now, call, token, &request),
+            (Some(call), Request::SubscribeAnswer(answer)) => {
+                self.negotiate(now, call, token, WorkKind::SubscriptionAnswer, &answer);
+            }
+            (Some(call), Request::Unsubscribe(request)) => {
+                self.unsubscribe(now, call, token, request.to_tag.as_deref())
+            }
             (Some(call), Request::Delete(delete)) => self.delete(now, call, token, &delete),
             (Some(call), Request::Query(query)) => self.query(now, call, token, &query),
             (Some(call), Request::Treat(treat)) => self.treat(now, call, token, &treat),
@@ -131,7 +144,7 @@ impl Session {
         self.keep(call);
     }
 
-    fn delete_branch(&mut self, now: Instant, call: &mut Call, leg: usize) {
+    pub(super) fn delete_branch(&mut self, now: Instant, call: &mut Call, leg: usize) {
         let before = call.negotiated.clone();
         if let Some(leg) = call.negotiated.legs.get_mut(leg) {
             leg.gone = true;
