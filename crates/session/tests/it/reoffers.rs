@@ -1,6 +1,6 @@
 //! Re-offers: nothing changes that need not.
 
-use control::{DtlsRole, Keying};
+use control::{DtlsRole, Keying, TransportPlan};
 use sallyport_session::{IceOption, MediaProfile, Options, TransportProtocol};
 
 use crate::RESTARTS;
@@ -298,4 +298,93 @@ fn reset_makes_new_keys() {
     assert!(mask.text(&first).contains("KEY1"));
     assert!(!mask.text(&second).contains("inline:KEY1\n"));
     assert_eq!(bench.opens.len(), 1, "the ports stay");
+}
+
+/// What a leg may be: its description, and how its transports are keyed then.
+fn kinds() -> [(&'static str, MediaProfile, String, bool); 4] {
+    let plain: String =
+        PHONE_A.lines().filter(|line| !line.contains("crypto")).map(|line| format!("{line}\n")).collect();
+    let no_ice: String = WEB.lines().filter(|line| !line.contains("ice-")).map(|line| format!("{line}\n")).collect();
+    [
+        ("plain", MediaProfile::RtpAvp, plain.replace("RTP/SAVP", "RTP/AVP"), false),
+        ("SDES", MediaProfile::RtpSavp, PHONE_A.to_owned(), false),
+        ("DTLS", MediaProfile::UdpTlsRtpSavpf, no_ice, false),
+        ("DTLS and ICE", MediaProfile::UdpTlsRtpSavpf, WEB.to_owned(), true),
+    ]
+}
+
+fn is_kind(plan: &TransportPlan, name: &str, ice: bool) -> bool {
+    let keyed = match &plan.keying {
+        Keying::Plain => name == "plain",
+        Keying::Sdes(keys) => name == "SDES" && keys.inbound.is_some(),
+        Keying::Dtls(dtls) => name.starts_with("DTLS") && dtls.role.is_some() && !dtls.fingerprints.is_empty(),
+        _ => false,
+    };
+    keyed && plan.ice.is_some() == ice
+}
+
+fn of_leg(bench: &Bench, leg: u16) -> Vec<TransportPlan> {
+    bench.plan().transports.iter().filter(|transport| transport.leg.0 == leg).cloned().collect()
+}
+
+#[test]
+fn an_offerer_may_turn_into_any_other_kind_and_the_other_side_notices_nothing() {
+    let towards_b = || Options { ice: Some(IceOption::Remove), ..savp() };
+    for (before, _, first, _) in kinds() {
+        for (after, profile, second, ice) in kinds() {
+            let mut bench = Bench::new();
+            let offer = bench.offer(&first, towards_b());
+            bench.answer(PHONE_B, Options::default());
+            let (port, other) = (of_leg(&bench, 0)[0].id, of_leg(&bench, 1));
+            let again = bench.reoffer("a", "b", &second, towards_b());
+            let keys = |sdp: &[u8]| {
+                let text = String::from_utf8_lossy(sdp).into_owned();
+                text.lines().filter(|line| line.contains("inline:")).map(str::to_owned).collect::<Vec<_>>()
+            };
+            assert_eq!(keys(&offer.sdp), keys(&again.sdp), "{before} to {after}: our keys towards the other side");
+            let answer = String::from_utf8(bench.reanswer("a", "b", PHONE_B, Options::default()).sdp).expect("UTF-8");
+            assert!(answer.contains(&format!(" {profile} 0\r\n")), "{before} to {after}: {answer}");
+            let own = of_leg(&bench, 0);
+            assert!(own.iter().all(|plan| is_kind(plan, after, ice)), "{before} to {after}");
+            assert_eq!(own[0].id, port, "{before} to {after}: the port stays");
+            assert_eq!(own.len(), if after.starts_with("DTLS") { 1 } else { 2 }, "{before} to {after}: rtcp-mux");
+            assert!(of_leg(&bench, 1) == other, "{before} to {after}: the other leg");
+            assert_eq!(bench.plan().flows.len(), 2, "{before} to {after}");
+            assert_eq!(bench.ports_open(), own.len() + other.len(), "{before} to {after}");
+        }
+    }
+}
+
+#[test]
+fn an_answerer_may_be_asked_to_be_any_other_kind() {
+    let towards = |profile: MediaProfile, ice: bool| Options {
+        transport_protocol: Some(TransportProtocol::Profile(profile)),
+        ice: Some(if ice { IceOption::Force } else { IceOption::Remove }),
+        ..Options::default()
+    };
+    let answers = |text: &str| text.replace("a=setup:actpass", "a=setup:active").replace("a=rtcp-mux", "");
+    let matching = |offer: &[u8], text: String| {
+        // The answer names the tag of its suite as it was offered.
+        let offer = String::from_utf8_lossy(offer).into_owned();
+        let line = offer.lines().find(|line| line.contains(" AES_CM_128_HMAC_SHA1_80 "));
+        let tag = line.and_then(|line| line.strip_prefix("a=crypto:")?.split(' ').next().map(str::to_owned));
+        text.replace("a=crypto:1 ", &format!("a=crypto:{} ", tag.unwrap_or_else(|| "1".into())))
+    };
+    for (before, first_profile, first, first_ice) in kinds() {
+        for (after, profile, second, ice) in kinds() {
+            let mut bench = Bench::new();
+            let offer = bench.offer(PHONE_A, towards(first_profile, first_ice));
+            bench.answer(&matching(&offer.sdp, answers(&first)), Options::default());
+            let (port, other) = (of_leg(&bench, 1)[0].id, of_leg(&bench, 0));
+            assert!(of_leg(&bench, 1).iter().all(|plan| is_kind(plan, before, first_ice)), "{before} at first");
+            let offer = bench.reoffer("a", "b", PHONE_A, towards(profile, ice));
+            assert!(of_leg(&bench, 1).iter().all(|plan| is_kind(plan, before, first_ice)), "nothing before the answer");
+            bench.reanswer("a", "b", &matching(&offer.sdp, answers(&second)), Options::default());
+            let own = of_leg(&bench, 1);
+            assert!(own.iter().all(|plan| is_kind(plan, after, ice)), "{before} to {after}");
+            assert_eq!(own[0].id, port, "{before} to {after}: the port stays");
+            assert!(of_leg(&bench, 0) == other, "{before} to {after}: the offerer's leg");
+            assert_eq!(bench.plan().flows.len(), 2, "{before} to {after}");
+        }
+    }
 }
