@@ -149,6 +149,7 @@ impl Egress {
     ) -> Result<(), KeyError> {
         if let Protection::Keyed(id) = self.protection
             && !self.forked
+            && !self.shelf.iter().any(|shelved| same_secret(&shelved.key, key))
             && let Some(outbound) = outbounds.contexts.get_mut(id)
         {
             let begins = policy.roc_on_rekey == RocPolicy::Reset
@@ -163,14 +164,16 @@ impl Egress {
         self.set_key(outbounds, policy, key, streams)
     }
 
-    /// Says whether the offer has several answers. With one only, no key of another one can come back.
-    pub(crate) fn set_forked(&mut self, outbounds: &mut Outbounds, forked: bool) {
+    /// Says whether the offer has several answers. What was set aside stays when only one is left: that one may yet
+    /// choose the suite, and with it the key, of another.
+    pub(crate) fn set_forked(&mut self, forked: bool) {
         self.forked = forked;
-        if !forked {
-            for shelved in std::mem::take(&mut self.shelf) {
-                outbounds.contexts.remove(shelved.context);
-            }
-        }
+    }
+
+    /// Every context that this transport has sent under or may, with its key.
+    fn contexts(&self) -> impl Iterator<Item = (ContextId, &MasterKey)> {
+        let shelved = self.shelf.iter().map(|shelved| (shelved.context, &shelved.key));
+        self.context.iter().map(|(context, key)| (*context, key)).chain(shelved)
     }
 
     /// Media goes to another branch: the context stays aside with its streams, and there is no key until one is set.
@@ -194,8 +197,10 @@ impl Egress {
     }
 
     /// Gives the port back.
-    pub(crate) fn close(mut self, outbounds: &mut Outbounds) -> PortId {
-        self.set_forked(outbounds, false);
+    pub(crate) fn close(self, outbounds: &mut Outbounds) -> PortId {
+        for shelved in &self.shelf {
+            outbounds.contexts.remove(shelved.context);
+        }
         if let Some((context, _)) = self.context {
             outbounds.contexts.remove(context);
         }
@@ -237,6 +242,24 @@ pub(crate) enum Content {
     Clear(Kind),
     /// What a party has sealed for the other one: we hold no keys of it. `None`: DTLS or ZRTP.
     Sealed(Option<Kind>),
+}
+
+/// What one transport of a call has used of a key, the others with the same key use no more. A key belongs to a section:
+/// when RTP and RTCP come together or part (RFC 5761), or a bundle does (RFC 9143), another port goes on with it.
+pub(crate) fn share_usage<'a>(outbounds: &mut Outbounds, egresses: impl Iterator<Item = &'a Egress>) {
+    let contexts: Vec<(ContextId, &MasterKey)> = egresses.flat_map(Egress::contexts).collect();
+    for &(from, key) in &contexts {
+        let Some(source) = outbounds.contexts.get_mut(from) else { continue };
+        let rtcp_index = source.rtcp_index();
+        let rtp: Vec<(u32, u64)> = source.highest_indices().collect();
+        for &(to, _) in contexts.iter().filter(|(to, other)| *to != from && same_secret(other, key)) {
+            let Some(target) = outbounds.contexts.get_mut(to) else { continue };
+            target.advance_rtcp_index(rtcp_index);
+            for &(ssrc, index) in &rtp {
+                target.forgo_rtp_index(ssrc, index);
+            }
+        }
+    }
 }
 
 /// One packet on its way out.

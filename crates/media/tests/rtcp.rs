@@ -35,6 +35,60 @@ fn rtcp_leaves_a_muxed_leg_for_a_port_of_its_own_and_comes_back() {
     assert_eq!(sent[0].port, ports[0]);
 }
 
+/// The SRTCP index of a packet of a CM profile with an 80-bit tag (RFC 3711 §3.4).
+fn srtcp_index(packet: &[u8]) -> u32 {
+    let trailer = packet.len() - 14;
+    u32::from_be_bytes(packet[trailer..trailer + 4].try_into().expect("four bytes")) & 0x7fff_ffff
+}
+
+#[test]
+fn no_srtcp_index_comes_again_when_rtp_and_rtcp_come_together_and_part() {
+    let (mut bench, ports, mut browser, mut phone, mut phone_rtcp) = two_port_call();
+    let apart = bench.shard.plan(CALL).unwrap().clone();
+    let mut indices = Vec::new();
+    let mut report = |bench: &mut Bench, receiver: &mut Peer| {
+        let report = browser.protect_rtcp(&receiver_report(5, 7, 1));
+        let sent = bench.deliver(&[(ports[0], browser.address, report)]);
+        indices.push(srtcp_index(&sent[0].bytes));
+        assert_eq!(receiver.open(&sent), [receiver_report(5, 7, 1)]);
+    };
+    (0..3).for_each(|_| report(&mut bench, &mut phone_rtcp));
+    let mut together = apart.clone();
+    together.transports.retain(|transport| transport.id != TransportId(3));
+    together.transports[1].component = Component::Muxed;
+    together.flows[0].egress_rtcp = TransportId(2);
+    together.flows[1].ingress_rtcp = TransportId(2);
+    bench.apply(&together);
+    (0..2).for_each(|_| report(&mut bench, &mut phone));
+    bench.open(3);
+    bench.apply(&apart);
+    (0..2).for_each(|_| report(&mut bench, &mut phone_rtcp));
+    assert_eq!(indices, [0, 1, 2, 3, 4, 5, 6]);
+}
+
+#[test]
+fn an_index_used_on_one_port_is_not_used_on_another_under_the_same_key() {
+    let (mut bench, ports, mut browser, mut phone, _) = two_port_call();
+    let apart = bench.shard.plan(CALL).unwrap().clone();
+    let recorded = browser.arrival(ports[0], 5, 10, 0);
+    assert_eq!(phone.open(&bench.deliver(&[recorded])), [rtp(5, 10)]);
+    // As when a bundle parts: another port goes on with the key, and a stream of the same SSRC begins anew there.
+    let mut moved = apart.clone();
+    moved.transports[1].component = Component::Rtcp;
+    moved.transports[2].component = Component::Rtp;
+    moved.flows = vec![
+        FlowPlan { egress_rtcp: TransportId(2), ..flow(1, 1, 3) },
+        FlowPlan { ingress_rtcp: TransportId(2), ..flow(2, 3, 1) },
+    ];
+    bench.apply(&moved);
+    let mut other = Peer::new(1, GCM, 11, 12);
+    let again = other.protect(&rtp(5, 9), 0);
+    assert!(bench.deliver(&[(ports[0], browser.address, again)]).is_empty());
+    assert_eq!(bench.verdict(1, Verdict::IndexReused), 1);
+    let next = browser.arrival(ports[0], 5, 11, 0);
+    assert_eq!(bench.deliver(&[next]).len(), 1);
+}
+
 #[test]
 fn a_packet_on_the_other_components_port_is_not_taken() {
     let (mut bench, ports, _, mut phone, mut phone_rtcp) = two_port_call();

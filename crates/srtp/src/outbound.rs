@@ -3,7 +3,7 @@
 use crate::keyring::{KeyUsage, Keyring};
 use crate::packet::{MAX_PACKET, RtpHeader, Shape, read_rtcp_sender, write_at};
 use crate::session::{Kind, PacketName, Session, Tag};
-use crate::streams::Streams;
+use crate::streams::{Stream, Streams};
 use crate::{KeyError, MasterKey, Policy, Rejection, RocPolicy};
 
 /// SRTCP indices have 31 bits.
@@ -102,6 +102,19 @@ impl Outbound {
     /// Moves the SRTCP index forward, for a context that takes over from another one. It never goes back.
     pub fn advance_rtcp_index(&mut self, index: u32) {
         self.rtcp_index = self.rtcp_index.max(index & RTCP_INDEX_MASK);
+    }
+
+    /// The highest RTP index sent of each SSRC under the key in use.
+    pub fn highest_indices(&self) -> impl Iterator<Item = (u32, u64)> + '_ {
+        let sent = |stream: &Stream| Some((stream.ssrc(), stream.track(Kind::Rtp)?.highest_under_these_keys()?));
+        self.streams.iter().filter_map(sent)
+    }
+
+    /// Sends nothing of that SSRC at or below this index: another context with the same key has. False when there is no
+    /// room for one more SSRC; then the context can send nothing of it at all.
+    pub fn forgo_rtp_index(&mut self, ssrc: u32, index: u64) -> bool {
+        let limits = (self.ring.policy.max_streams, self.ring.policy.replay_window);
+        self.streams.track_mut(ssrc, Kind::Rtp, limits).map(|track| track.forgo(index)).is_some()
     }
 
     /// Packets protected under the master key.

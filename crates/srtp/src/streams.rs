@@ -49,6 +49,21 @@ impl Track {
         self.reference = Reference::Highest(self.window.record(highest, index));
     }
 
+    /// Counts every index up to this one as seen.
+    pub(crate) fn forgo(&mut self, index: u64) {
+        let ahead = matches!(self.reference, Reference::Highest(highest) if !self.fresh && highest >= index);
+        if !ahead {
+            self.window.fill();
+            self.fresh = false;
+            self.reference = Reference::Highest(index);
+        }
+    }
+
+    /// [`Self::highest`], but for what was seen under other keys.
+    pub(crate) fn highest_under_these_keys(&self) -> Option<u64> {
+        self.highest().filter(|_| !self.fresh)
+    }
+
     /// The highest index accepted, under these keys or the ones before.
     pub(crate) fn highest(&self) -> Option<u64> {
         match self.reference {

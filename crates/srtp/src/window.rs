@@ -47,6 +47,11 @@ impl Window {
         highest.max(index)
     }
 
+    /// Records every index of the window.
+    pub(crate) fn fill(&mut self) {
+        self.words.fill(u64::MAX);
+    }
+
     pub(crate) fn clear(&mut self) {
         self.words.fill(0);
     }

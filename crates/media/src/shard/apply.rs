@@ -24,15 +24,24 @@ impl Shard {
             entry.idle_since = now;
             entry.idle_said = false;
         }
-        for slot in unwanted {
-            self.close(slot);
-        }
         for transport in &plan.transports {
             if let Some(slot) = self.slot(call, transport.id) {
                 self.apply_transport(now, slot, transport);
             }
         }
+        self.share_usage(call, &unwanted);
+        for slot in unwanted {
+            self.close(slot);
+        }
         self.apply_flows(call, plan);
+    }
+
+    /// Lets no index be used twice under a key that has moved from one port of the call to another.
+    fn share_usage(&mut self, call: CallKey, unwanted: &[usize]) {
+        let Self { calls, transports, outbounds, .. } = self;
+        let Some(entry) = calls.get(&call) else { return };
+        let slots = entry.transports.values().chain(unwanted);
+        crate::egress::share_usage(outbounds, slots.filter_map(|&slot| Some(&transports.get(slot)?.egress)));
     }
 
     fn slot(&self, call: CallKey, id: TransportId) -> Option<usize> {

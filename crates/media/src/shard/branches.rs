@@ -33,7 +33,7 @@ impl Shard {
             plan.others.iter().take(MAX_BRANCHES - 1).map(|branch| with_branch_plan(&front, branch)).collect();
         let serial = self.next_serial();
         let Some(transport) = self.transports.get_mut(slot) else { return };
-        transport.egress.set_forked(&mut self.outbounds, true);
+        transport.egress.set_forked(true);
         if transport.plan.is_none() {
             transport.branch = front.branch;
         } else if transport.branch != front.branch {
@@ -53,7 +53,7 @@ impl Shard {
             self.with_branch(slot, place, |shard| shard.apply_branch(now, slot, other));
         }
         if let Some(transport) = self.transports.get_mut(slot).filter(|transport| transport.branches.is_empty()) {
-            transport.egress.set_forked(&mut self.outbounds, false);
+            transport.egress.set_forked(false);
         }
     }
 
