@@ -195,3 +195,12 @@ fn a_dead_ones_socket_file_is_replaced_and_a_living_ones_is_not() {
     Half::listen(path.clone()).expect("replaced").shutdown();
     assert!(!path.exists(), "and taken away at the end");
 }
+
+#[test]
+fn a_file_that_is_no_socket_is_left_alone() {
+    let path = std::env::temp_dir().join(format!("sallyport-link-{}-no-socket", std::process::id()));
+    std::fs::write(&path, "somebody's words").expect("a file");
+    assert!(Half::listen(path.clone()).is_err());
+    assert_eq!(std::fs::read_to_string(&path).expect("still there"), "somebody's words");
+    std::fs::remove_file(&path).expect("removed");
+}

@@ -5,6 +5,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -122,7 +123,8 @@ fn listen(path: &Path) -> io::Result<UnixListener> {
     match bind() {
         Err(error) if error.kind() == io::ErrorKind::AddrInUse => match UnixStream::connect(path) {
             Ok(_) => Err(io::Error::new(io::ErrorKind::AddrInUse, "another media half listens there")),
-            Err(refused) if refused.kind() == io::ErrorKind::ConnectionRefused => {
+            // What is no socket refuses a connection as well, and is somebody else's file.
+            Err(refused) if refused.kind() == io::ErrorKind::ConnectionRefused && is_socket(path) => {
                 std::fs::remove_file(path)?;
                 bind()
             }
@@ -130,6 +132,10 @@ fn listen(path: &Path) -> io::Result<UnixListener> {
         },
         other => other,
     }
+}
+
+fn is_socket(path: &Path) -> bool {
+    std::fs::symlink_metadata(path).is_ok_and(|file| file.file_type().is_socket())
 }
 
 impl Shared {
