@@ -1,6 +1,6 @@
 //! What the two halves say to each other: [`Command`] (session to pump), [`Event`] and statistics (pump to session).
 //! Plain data only: no socket, no clock, no handle. Durations travel, instants do not. Where the halves are two processes,
-//! [`wire`] has the data's binary form and [`frame`] the messages of the link between them.
+//! [`mod@wire`] has the data's binary form and [`frame`] the messages of the link between them.
 //!
 //! # Contract
 //! * [`Command::Open`] binds ports. It is answered by [`Event::Opened`], or by [`Event::Refused`] and then none of its
