@@ -17,8 +17,9 @@ use crate::traffic::{Processors, run_on};
 
 /// Where rtpengine listens, in a network of our own.
 const RTPENGINE_NG: &str = "127.0.0.1:2222";
-/// So that neither other work on the machine nor a relay's own defaults decide: all relays run at it.
-const NICE: i32 = -10;
+/// Of all threads of a relay, so that other work on the machine does not take its turns (SCHED_FIFO). Nice values would not
+/// do: they count only among the processes of one session, where the kernel groups tasks by it.
+const PRIORITY: u8 = 1;
 
 /// Which relay.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -128,9 +129,9 @@ pub(crate) struct Counters {
 fn pinned<T>(processors: Processors, start: impl FnOnce() -> anyhow::Result<T>) -> anyhow::Result<T> {
     let before = nix::sched::sched_getaffinity(nix::unistd::Pid::from_raw(0))?;
     run_on(processors.relay)?;
-    sys::set_nice(NICE)?;
+    sys::set_priority(Some(PRIORITY))?;
     let outcome = start();
-    sys::set_nice(0)?;
+    sys::set_priority(None)?;
     nix::sched::sched_setaffinity(nix::unistd::Pid::from_raw(0), &before)?;
     outcome
 }

@@ -203,15 +203,10 @@ impl Drop for FrameRing {
     }
 }
 
-/// Lets the calling thread run before all others of its processor until it sleeps (SCHED_FIFO).
-pub(crate) fn run_first() -> io::Result<()> {
-    let parameter = libc::sched_param { sched_priority: 1 };
+/// Gives the calling thread, and what it starts, a fixed priority (SCHED_FIFO); `None`: an ordinary share of the processor.
+pub(crate) fn set_priority(priority: Option<u8>) -> io::Result<()> {
+    let policy = if priority.is_some() { libc::SCHED_FIFO } else { libc::SCHED_OTHER };
+    let parameter = libc::sched_param { sched_priority: priority.unwrap_or(0).into() };
     // SAFETY: `parameter` is readable; 0 names the calling thread.
-    checked(unsafe { libc::sched_setscheduler(0, libc::SCHED_FIFO, &raw const parameter) }).map(drop)
-}
-
-/// Sets the calling thread's nice value; what it starts inherits it.
-pub(crate) fn set_nice(value: i32) -> io::Result<()> {
-    // SAFETY: no pointers; 0 names the calling thread.
-    checked(unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, value) }).map(drop)
+    checked(unsafe { libc::sched_setscheduler(0, policy, &raw const parameter) }).map(drop)
 }

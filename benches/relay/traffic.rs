@@ -14,6 +14,9 @@ use crate::sys::{self, FrameRing, FrameSender};
 /// A schedule that has fallen behind by this much is put off, so that no heap of packets makes up for it.
 const TOLERANCE: Duration = Duration::from_millis(1);
 
+/// Above the relays'.
+const PRIORITY: u8 = 2;
+
 /// How long to wait for what is missing, and for what nobody expects.
 const PATIENCE: Duration = Duration::from_millis(500);
 const QUIET: Duration = Duration::from_millis(6);
@@ -64,17 +67,11 @@ pub(crate) fn send(
 ) -> anyhow::Result<Sent> {
     std::thread::scope(|scope| {
         let job = scope.spawn(|| {
-            match load {
-                Load::Bursts(_) => {
-                    run_on(processors.relay)?;
-                    sys::run_first()?;
-                }
-                Load::Paced => {
-                    run_on(processors.other)?;
-                    // Not before everything: a thread that never sleeps would be stopped for its share.
-                    sys::set_nice(-20)?;
-                }
-            }
+            run_on(match load {
+                Load::Bursts(_) => processors.relay,
+                Load::Paced => processors.other,
+            })?;
+            sys::set_priority(Some(PRIORITY))?;
             drive(sender, train, load, rate)
         });
         job.join().map_err(|_| anyhow::anyhow!("the generator panicked"))?
