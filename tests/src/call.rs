@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use crate::ng::NgClient;
 use crate::phone::{Phone, PhoneCall};
+use crate::server::Server;
 use crate::tally::{Summary, Tally};
 use crate::web::{WebCall, WebEndpoint};
 
@@ -124,6 +125,13 @@ impl WebToPhone {
         let phone = phone.start(for_phone, PHONE_TONE, to_web.clone(), to_phone.clone())?;
         let web = web.start(WEB_TONE, to_phone.clone(), to_web.clone())?;
         Ok(Self { call_id: call_id.to_owned(), exchange, web, phone, to_phone, to_web })
+    }
+
+    /// Waits until both ends of the handshake are done. The client of DTLS 1.3 is a flight before its server, and what
+    /// reaches a leg without keys is lost.
+    pub fn wait_until_verified(&self, server: &Server) -> anyhow::Result<()> {
+        self.web.wait_until_connected(Duration::from_secs(10))?;
+        server.wait_until_verified(&self.call_id, Duration::from_secs(10))
     }
 
     /// Waits for the connection; then both speak.

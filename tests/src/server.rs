@@ -79,6 +79,21 @@ impl Server {
         page(self.admin, path)
     }
 
+    /// Waits until a call's DTLS leg has its keys and a certificate that matches.
+    pub fn wait_until_verified(&self, call_id: &str, patience: Duration) -> anyhow::Result<()> {
+        let deadline = Instant::now() + patience;
+        loop {
+            let page = self.page(&format!("/calls/{call_id}"))?;
+            if page.contains("fingerprint matches") {
+                return Ok(());
+            }
+            if Instant::now() > deadline {
+                bail!("no leg is verified: {page}");
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
     /// The sum of a metric over all its label sets that contain `labels`.
     pub fn metric(&self, name: &str, labels: &str) -> anyhow::Result<f64> {
         metric(self.admin, name, labels)

@@ -10,7 +10,8 @@ use sallyport_tests::tone::share_of;
 
 const MEDIA: &[&str] = &["--media", "127.0.0.1"];
 
-fn speak_and_check(call: WebToPhone) {
+fn speak_and_check(server: &Server, call: WebToPhone) {
+    call.wait_until_verified(server).unwrap();
     call.connect_and_speak().unwrap();
     // The length of the call, not a wait for something to happen.
     sleep(Duration::from_secs(2));
@@ -30,7 +31,7 @@ fn a_webrtc_endpoint_calls_a_phone_of_each_suite() {
     let mut ng = server.ng_client().unwrap();
     for suite in SUITES {
         let call = WebToPhone::place(&mut ng, &format!("to-{}", suite.name), suite.name).unwrap();
-        speak_and_check(call);
+        speak_and_check(&server, call);
     }
     assert!(server.stop().unwrap().success());
 }
@@ -41,7 +42,7 @@ fn a_phone_of_each_suite_calls_a_webrtc_endpoint() {
     let mut ng = server.ng_client().unwrap();
     for suite in SUITES {
         let call = WebToPhone::place_from_phone(&mut ng, &format!("from-{}", suite.name), suite.name).unwrap();
-        speak_and_check(call);
+        speak_and_check(&server, call);
     }
     assert!(server.stop().unwrap().success());
 }

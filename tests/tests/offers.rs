@@ -15,7 +15,8 @@ use serde_json::{Value, json};
 const MEDIA: &[&str] = &["--media", "127.0.0.1"];
 const SUITE: &str = "AES_CM_128_HMAC_SHA1_80";
 
-fn speak_and_check(call: WebToPhone, time: Duration) {
+fn speak_and_check(server: &Server, call: WebToPhone, time: Duration) {
+    call.wait_until_verified(server).unwrap();
     call.connect_and_speak().unwrap();
     // The length of the call, not a wait for something to happen.
     sleep(time);
@@ -62,7 +63,7 @@ fn osrtp_is_offered_to_a_phone_that_takes_it() {
     let call = WebToPhone::place_with(&mut ng, "osrtp", SUITE, options, under_avp).unwrap();
     let notes = ledger(&server, "osrtp");
     assert!(notes.iter().any(|note| note.contains("opportunistic SRTP by OSRTP: accepted")), "{notes:?}");
-    speak_and_check(call, Duration::from_secs(1));
+    speak_and_check(&server, call, Duration::from_secs(1));
     assert!(server.stop().unwrap().success());
 }
 
@@ -79,11 +80,11 @@ fn osrtp_and_duplicate_sections_of_a_phone_are_accepted() {
     let mut options = towards_web();
     options["OSRTP"] = json!(["accept"]);
     let call = WebToPhone::place_from_phone_with(&mut ng, "osrtp", SUITE, options, under_avp).unwrap();
-    speak_and_check(call, Duration::from_secs(1));
+    speak_and_check(&server, call, Duration::from_secs(1));
     let call = WebToPhone::place_from_phone_with(&mut ng, "twice", SUITE, towards_web(), twice).unwrap();
     let notes = ledger(&server, "twice");
     assert!(notes.iter().any(|note| note.contains("duplicate sections: accepted")), "{notes:?}");
-    speak_and_check(call, Duration::from_secs(1));
+    speak_and_check(&server, call, Duration::from_secs(1));
     assert!(server.stop().unwrap().success());
 }
 
@@ -98,6 +99,7 @@ fn a_key_at_90_percent_of_its_lifetime_is_told_once() {
     };
     let call = WebToPhone::place_with(&mut ng, "short", SUITE, towards_phone(), short).unwrap();
     assert_eq!(server.metric("sallyport_keys_nearly_spent_total", "").unwrap(), 0.0);
+    call.wait_until_verified(&server).unwrap();
     call.connect_and_speak().unwrap();
     await_metric(&server, "sallyport_keys_nearly_spent_total", "", 1.0);
     call.fall_silent();

@@ -46,6 +46,7 @@ fn killed_signalling_costs_no_packet_and_the_next_one_takes_the_call_over() {
     let signal = meeting.start_signal(&[]).unwrap();
     until_ready(&signal).unwrap();
     let call = WebToPhone::place(&mut signal.ng_client().unwrap(), "kept", SUITE).unwrap();
+    call.wait_until_verified(&signal).unwrap();
     call.connect_and_speak().unwrap();
     sleep(PART);
     signal.kill().unwrap();
@@ -77,6 +78,7 @@ fn signalling_that_ends_in_order_leaves_its_calls_to_the_next_one() {
     let signal = meeting.start_signal(&[]).unwrap();
     until_ready(&signal).unwrap();
     let call = WebToPhone::place_from_phone(&mut signal.ng_client().unwrap(), "kept", SUITE).unwrap();
+    call.wait_until_verified(&signal).unwrap();
     call.connect_and_speak().unwrap();
     assert!(signal.stop().unwrap().success());
     sleep(PART);
@@ -96,6 +98,7 @@ fn a_killed_media_half_ends_its_calls_and_the_next_one_gets_new_ones() {
     until_ready(&signal).unwrap();
     let mut ng = signal.ng_client().unwrap();
     let call = WebToPhone::place(&mut ng, "lost", SUITE).unwrap();
+    call.wait_until_verified(&signal).unwrap();
     call.connect_and_speak().unwrap();
     pump.kill().unwrap();
     let ended = |cause: &str| signal.metric("sallyport_calls_ended_total", &format!("cause=\"{cause}\""));
@@ -112,6 +115,7 @@ fn a_killed_media_half_ends_its_calls_and_the_next_one_gets_new_ones() {
     let pump = meeting.start_pump().unwrap();
     until_ready(&signal).unwrap();
     let call = WebToPhone::place(&mut ng, "new", SUITE).unwrap();
+    call.wait_until_verified(&signal).unwrap();
     call.connect_and_speak().unwrap();
     sleep(PART);
     end_without_loss(call, 20);
@@ -126,6 +130,7 @@ fn a_call_that_nobody_takes_over_ends_when_its_media_have_ended() {
     let signal = meeting.start_signal(&["--config", file.to_str().unwrap()]).unwrap();
     until_ready(&signal).unwrap();
     let call = WebToPhone::place(&mut signal.ng_client().unwrap(), "orphan", SUITE).unwrap();
+    call.wait_until_verified(&signal).unwrap();
     call.connect_and_speak().unwrap();
     signal.kill().unwrap();
     // Longer than the timeout: media keep it.
@@ -142,6 +147,7 @@ fn a_second_signalling_half_waits_until_the_first_is_gone() {
     let first = meeting.start_signal(&[]).unwrap();
     until_ready(&first).unwrap();
     let call = WebToPhone::place(&mut first.ng_client().unwrap(), "handed", SUITE).unwrap();
+    call.wait_until_verified(&first).unwrap();
     call.connect_and_speak().unwrap();
     let second = meeting.start_signal(&[]).unwrap();
     sleep(PART);

@@ -55,6 +55,7 @@ fn run() -> anyhow::Result<bool> {
     let mut ng = server.ng_client()?;
     let call = WebToPhone::place(&mut ng, "demo", &options.suite)?;
     println!("a WebRTC endpoint calls a phone with {} through ng {}", options.suite, server.ng);
+    call.wait_until_verified(&server)?;
     call.connect_and_speak()?;
     watch(&call, Duration::from_secs(options.seconds));
     call.fall_silent();
