@@ -36,7 +36,6 @@ pub(crate) struct Branch {
     peer_handshake_key: Option<(Policy, MasterKey)>,
     former_keys: Option<(Policy, Vec<MasterKey>)>,
     closed_by_peer: bool,
-    newest_rtcp: Option<(u32, u64)>,
 }
 
 impl Branch {
@@ -62,7 +61,6 @@ impl Branch {
             peer_handshake_key: None,
             former_keys: None,
             closed_by_peer: false,
-            newest_rtcp: None,
         }
     }
 
@@ -96,7 +94,6 @@ impl Transport {
         swap(&mut self.peer_handshake_key, &mut branch.peer_handshake_key);
         swap(&mut self.former_keys, &mut branch.former_keys);
         swap(&mut self.closed_by_peer, &mut branch.closed_by_peer);
-        swap(&mut self.newest_rtcp, &mut branch.newest_rtcp);
     }
 
     /// Where the association of this name is. `None`: it was given up.

@@ -46,7 +46,7 @@ pub(crate) struct Transport {
     /// As last applied. `None`: the port is open, nothing is known.
     pub(crate) plan: Option<TransportPlan>,
     pub(crate) component: Component,
-    /// The branch in front: media goes to it, and everything down to `newest_rtcp` but the way out is its own.
+    /// The branch in front: media goes to it, and everything down to `streams_in` but the way out is its own.
     pub(crate) branch: BranchId,
     /// The other answers to the same offer.
     pub(crate) branches: Vec<Branch>,
@@ -82,8 +82,6 @@ pub(crate) struct Transport {
     pub(crate) rtcp_routes: Vec<RtcpRoute>,
     pub(crate) streams_in: StreamsIn,
     pub(crate) streams_out: StreamsOut,
-    /// Sender and index of the newest SRTCP packet.
-    pub(crate) newest_rtcp: Option<(u32, u64)>,
     pub(crate) last_packet: Option<Instant>,
     pub(crate) rtp_in: Counters,
     pub(crate) rtcp_in: Counters,
@@ -190,7 +188,6 @@ impl Transport {
             rtcp_routes: Vec::new(),
             streams_in: StreamsIn::default(),
             streams_out: StreamsOut::default(),
-            newest_rtcp: None,
             last_packet: None,
             rtp_in: Counters::default(),
             rtcp_in: Counters::default(),

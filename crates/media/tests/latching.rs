@@ -44,6 +44,30 @@ fn a_secure_leg_follows_authenticated_packets_only() {
 }
 
 #[test]
+fn a_report_that_was_held_back_moves_no_latch_whoever_else_reports_between() {
+    let (mut bench, ports, mut changed, mut alice, mut bob) = sdes_call();
+    // A leg that only listens: its reports say where it is. It has two SSRCs.
+    let report = |bench: &mut Bench, alice: &mut Peer, sender, source| {
+        let packet = alice.protect_rtcp(&receiver_report(sender, 7, 1));
+        bench.deliver(&[(ports[0], source, packet)]).len()
+    };
+    assert_eq!(report(&mut bench, &mut alice, 5, address(40)), 1);
+    let held = alice.protect_rtcp(&receiver_report(5, 7, 1));
+    assert_eq!(report(&mut bench, &mut alice, 5, address(40)), 1);
+    assert_eq!(report(&mut bench, &mut alice, 6, address(40)), 1);
+    assert_eq!(bench.deliver(&[(ports[0], address(66), held)]).len(), 1, "authentic and new, but late");
+    let reply = bob.arrival(ports[1], 7, 0, 0);
+    assert_eq!(bench.deliver(&[reply])[0].remote, address(40));
+    // Under new keys reports count from 0 again, and the first of them says where the leg is.
+    changed.transports[0].keying = sdes(CM, 13, 12);
+    bench.apply(&changed);
+    let mut renewed = Peer::new(1, CM, 13, 12);
+    assert_eq!(report(&mut bench, &mut renewed, 5, address(41)), 1);
+    let reply = bob.arrival(ports[1], 7, 1, 0);
+    assert_eq!(bench.deliver(&[reply])[0].remote, address(41));
+}
+
+#[test]
 fn a_plain_leg_behind_nat_locks_after_three_packets() {
     let (mut bench, ports, _, mut bob) = call();
     let mut heard = Vec::new();

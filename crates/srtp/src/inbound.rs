@@ -157,6 +157,11 @@ impl Inbound {
         self.streams.rollover_counter(ssrc)
     }
 
+    /// The highest SRTCP index accepted from that SSRC; `None` before its first authentic packet.
+    pub fn highest_rtcp_index(&self, ssrc: u32) -> Option<u64> {
+        self.streams.track(self.streams.find(ssrc), Kind::Rtcp)?.highest()
+    }
+
     /// Sets the rollover counter of that SSRC, for a stream that is joined late. What was seen of the stream before is
     /// forgotten when the counter differs. False when there is no room for one more SSRC.
     pub fn set_rollover_counter(&mut self, ssrc: u32, counter: u32) -> bool {

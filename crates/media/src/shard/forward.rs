@@ -53,12 +53,11 @@ impl Shard {
         transport.rtcp_in.count(datagram.len());
         transport.round_trip.received(now, compound);
         self.counters.rtcp_in.count(datagram.len());
-        if matches!(trust, Trust::Authentic { .. }) {
+        if let (Trust::Authentic { .. }, Ingress::Keyed { context, .. }) = (trust, transport.ingress) {
+            // Its index is committed: the newest packet of its sender is the one that has the highest.
             let ssrc = compound.sender_ssrc().unwrap_or(0);
-            let newest = transport.newest_rtcp.is_none_or(|(known, highest)| known != ssrc || index > highest);
-            if newest {
-                transport.newest_rtcp = Some((ssrc, index));
-            }
+            let highest = self.inbounds.get(context).and_then(|inbound| inbound.highest_rtcp_index(ssrc));
+            let newest = highest.is_none_or(|highest| index >= highest);
             // Where RTP has come, RTP says where the peer is.
             let leads = transport.component == Component::Rtcp || transport.streams_in.is_empty();
             let moved = transport.path.authenticated(now, datagram.remote(), newest, leads);

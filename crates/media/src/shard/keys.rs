@@ -269,7 +269,6 @@ impl Shard {
         }
         transport.keying = keying;
         transport.closed_by_peer = false;
-        transport.newest_rtcp = None;
         transport.streams_in.begin_anew(!matches!(ingress, Ingress::Plain | Ingress::Sealed));
         transport.retire_handshake_keys();
         transport.early_dtls.clear();
