@@ -212,6 +212,29 @@ fn a_suite_that_is_left_for_another_branch_goes_on_where_it_was() {
 }
 
 #[test]
+fn a_suite_of_a_branch_that_is_gone_goes_on_where_it_was_when_the_last_one_chooses_it() {
+    let mut fork = Fork::new(vec![
+        branch(0, 2, sdes(GCM, 21, 22)),
+        branch(1, 3, sdes(CM, 31, 32)),
+        branch(1, 3, sdes(GCM, 41, 22)),
+    ]);
+    let (mut gcm, mut cm) = (Peer::new(66, GCM, 0, 22), Peer::new(66, CM, 0, 32));
+    let report = |fork: &mut Fork, observer: &mut Peer| {
+        let packet = fork.alice.protect_rtcp(&receiver_report(ALICE, 7, 1));
+        let sent = fork.bench.deliver(&[(fork.ports[0], fork.alice.address, packet)]);
+        assert_eq!(observer.unprotect(&sent[0]), receiver_report(ALICE, 7, 1));
+    };
+    (0..5).for_each(|_| report(&mut fork, &mut gcm));
+    fork.answer(1, &[0]);
+    report(&mut fork, &mut cm);
+    fork.answer(1, &[]);
+    report(&mut fork, &mut cm);
+    // The observer opens no index twice.
+    fork.answer(2, &[]);
+    (0..5).for_each(|_| report(&mut fork, &mut gcm));
+}
+
+#[test]
 fn branches_may_send_the_same_ssrc_and_the_same_numbers() {
     let (mut fork, mut bob, mut carol) = sdes_fork();
     let mut heard = 0;
