@@ -11,7 +11,7 @@
 //! 3. [`RtcpCompound::parse`] is for decrypted packets. It accepts compound (RFC 3550 §6.1) and reduced-size packets
 //!    (RFC 5506); [`RtcpCompound::is_compound`] tells which.
 //! 4. The functions of [`rtcp`] that edit ([`rtcp::translate`], [`rtcp::without_feedback`]) work in place on decrypted
-//!    packets. They never make a packet longer.
+//!    packets. They never make a packet longer. [`rtcp::encode_report`] writes a report of our own.
 //! 5. [`SequenceTracker`] follows one SSRC. It has no clock: arrival times are arguments. [`LossPattern`] tells single
 //!    losses from bursts; [`quality`] estimates from both how speech sounds.
 

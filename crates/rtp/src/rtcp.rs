@@ -1,15 +1,17 @@
-//! RTCP as views over bytes: compound (RFC 3550 §6.1) and reduced-size packets (RFC 5506), read and edited in place.
+//! RTCP as views over bytes: compound (RFC 3550 §6.1) and reduced-size packets (RFC 5506), read and edited in place, and reports of our own.
 
 mod edit;
 mod feedback;
 mod report;
 mod sdes;
+mod write;
 mod xr;
 
 pub use edit::{Role, Translate, translate, without_feedback};
 pub use feedback::{Nack, Nacks};
 pub use report::{ReportBlock, ReportBlocks, SenderInformation};
 pub use sdes::{SdesChunk, SdesChunks, SdesItem, SdesItems};
+pub use write::{Report, encode_report};
 pub use xr::{XrBlock, XrBlocks};
 
 /// Sender report (RFC 3550 §6.4.1).
