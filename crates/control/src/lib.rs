@@ -32,8 +32,8 @@ pub use event::{BindFailure, CallSnapshot, Event, SecuredBy, TransportEvent, Tra
 pub use fingerprint::{Fingerprint, FingerprintError, HashAlgorithm};
 pub use ice::Credentials;
 pub use plan::{
-    BranchId, BranchPlan, Component, DtlsPlan, DtlsRole, FlowId, FlowPlan, IcePlan, Keying, Latching, MAX_BRANCHES,
-    PayloadTypes, Plan, RtcpPolicy, SdesKeys, Selector, Silenced, TransportPlan,
+    BranchId, BranchPlan, Component, DtlsPlan, DtlsRole, EchoPlan, FlowId, FlowPlan, IcePlan, Keying, Latching,
+    MAX_BRANCHES, PayloadTypes, Plan, RtcpPolicy, SdesKeys, Selector, Silenced, TransportPlan,
 };
 pub use quality::{LossRuns, Quality, QualitySample};
 pub use srtp::{MasterKey, Policy, Profile, RocPolicy};

@@ -1,6 +1,7 @@
 //! The wanted state of a call's media.
 
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use srtp::{MasterKey, Policy, Profile};
@@ -203,8 +204,20 @@ pub struct FlowPlan {
     pub blocked: PayloadTypes,
     /// What is forwarded as silence.
     pub silenced: Silenced,
-    /// What becomes of RTCP.
+    /// What becomes of RTCP. Without meaning where `echo` is set.
     pub rtcp: RtcpPolicy,
+    /// Set where ingress and egress are one transport: what the peer says goes back to itself.
+    pub echo: Option<EchoPlan>,
+}
+
+/// How a peer's own media goes back to it: under SSRCs of ours, with reports of ours. A sender that met its own SSRC would
+/// take it for a loop (RFC 3550 §8.2).
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct EchoPlan {
+    /// Our SSRC of a stream is the peer's, exclusive-or this random number.
+    pub ssrc_mask: NonZeroU32,
+    /// Our CNAME in RTCP (RFC 7022 §4.2), at most 255 bytes.
+    pub cname: String,
 }
 
 /// A set of RTP payload types.

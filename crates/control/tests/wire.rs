@@ -1,6 +1,7 @@
 //! The binary form: whatever is said comes back as it was, and no bytes do harm.
 
 use std::net::{IpAddr, SocketAddr};
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use proptest::collection::vec;
@@ -12,10 +13,10 @@ use control::frame::{self, GreetingError, ToPump, ToSession, Welcome};
 use control::wire::{self, MAX_BYTES, MAX_LIST, Wire, WireError, from_bytes, to_bytes};
 use control::{
     BindFailure, BranchId, BranchPlan, CallKey, CallSnapshot, CallStatistics, Command, Component, Counters,
-    Credentials, Diagnosis, DtlsPlan, DtlsProgress, DtlsRole, DtlsState, Event, Fingerprint, FlowId, FlowPlan,
-    HashAlgorithm, Hypothesis, IcePlan, IceState, Keying, KeyingState, LastRejection, LatchState, Latching, LegId,
-    LossRuns, MasterKey, OpenPort, PayloadTypes, Plan, Policy, Profile, Quality, QualitySample, RequestId, RtcpPolicy,
-    SdesKeys, SecuredBy, Selector, Silenced, StreamStatistics, Suspicion, TransportEvent, TransportFailure,
+    Credentials, Diagnosis, DtlsPlan, DtlsProgress, DtlsRole, DtlsState, EchoPlan, Event, Fingerprint, FlowId,
+    FlowPlan, HashAlgorithm, Hypothesis, IcePlan, IceState, Keying, KeyingState, LastRejection, LatchState, Latching,
+    LegId, LossRuns, MasterKey, OpenPort, PayloadTypes, Plan, Policy, Profile, Quality, QualitySample, RequestId,
+    RtcpPolicy, SdesKeys, SecuredBy, Selector, Silenced, StreamStatistics, Suspicion, TransportEvent, TransportFailure,
     TransportId, TransportPlan, TransportStatistics, Verdict, VerdictCounts, WorkerId,
 };
 
@@ -132,7 +133,8 @@ fn flow() -> impl Strategy<Value = FlowPlan> {
         payload_types,
     });
     let rtcp = prop_oneof![Just(RtcpPolicy::Forward), Just(RtcpPolicy::WithoutFeedback), Just(RtcpPolicy::Drop)];
-    (any::<[u16; 5]>(), selector, any::<bool>(), rtcp).prop_map(|(ids, selector, forward_media, rtcp)| FlowPlan {
+    let fields = (any::<[u16; 5]>(), selector, any::<bool>(), rtcp, any::<u32>());
+    fields.prop_map(|(ids, selector, forward_media, rtcp, ssrc_mask)| FlowPlan {
         id: FlowId(ids[0]),
         ingress_rtp: TransportId(ids[1]),
         ingress_rtcp: TransportId(ids[2]),
@@ -143,6 +145,7 @@ fn flow() -> impl Strategy<Value = FlowPlan> {
         rtcp,
         blocked: [8, 101].into_iter().collect(),
         silenced: Silenced { mu_law: PayloadTypes::ALL, ..Silenced::default() },
+        echo: NonZeroU32::new(ssrc_mask).map(|ssrc_mask| EchoPlan { ssrc_mask, cname: ssrc_mask.to_string() }),
     })
 }
 
@@ -427,6 +430,7 @@ fn what_a_type_forbids_is_no_value() {
     HashAlgorithm::Sha256.encode(&mut short);
     short.counted(&[1; 31]);
     assert_eq!(from_bytes::<Fingerprint>(&short.finish()), Err(WireError::Invalid("fingerprint")));
+    assert_eq!(from_bytes::<NonZeroU32>(&[0]), Err(WireError::Invalid("number that is not 0")));
     assert_eq!(from_bytes::<bool>(&[2]), Err(WireError::Unknown("bool")));
     assert_eq!(from_bytes::<HashAlgorithm>(&[9]), Err(WireError::Unknown("HashAlgorithm")));
 }
@@ -448,6 +452,7 @@ fn a_frame_is_bounded_both_ways() {
         rtcp: RtcpPolicy::Forward,
         blocked: PayloadTypes::default(),
         silenced: Silenced::default(),
+        echo: None,
     };
     let plan = Plan { transports: vec![], flows: (0..80).map(flow).collect(), media_timeout: None, memo: vec![] };
     let command = Command::Apply { call: CallKey(1), plan: Box::new(plan) };

@@ -66,6 +66,7 @@ pub(crate) fn conclude(
 ) -> Option<Conclusion> {
     let (from, to) = (speaker.sections.get(section)?, listener.sections.get(section)?);
     let obstacle = obstacle(facts, view, [speaker, listener], [from, to]);
+    let is_echo = speaker.id == listener.id;
     let name = |id: LegId| facts.name(id);
     let (listening, speaking) = (name(listener.id), name(speaker.id));
     let heard = match obstacle {
@@ -82,11 +83,13 @@ pub(crate) fn conclude(
             let answer = if heard == Heard::NotYet { "not yet" } else { "no" };
             format!("{answer}: {}", cause.words(about, &name))
         }
+        _ if is_echo => "yes, what it sends comes back".into(),
         _ => "yes".into(),
     };
+    let heard_party = if is_echo { "itself" } else { &speaking };
     let media = if from.kind.is_empty() { &to.kind } else { &from.kind };
     Some(Conclusion {
-        text: format!("{listening} hears {speaking}: {answer}"),
+        text: format!("{listening} hears {heard_party}: {answer}"),
         listener: listening,
         speaker: speaking,
         section: section + 1,

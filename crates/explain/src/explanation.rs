@@ -16,7 +16,8 @@ pub struct Explanation {
     pub call_id: String,
     /// `offered`, `answered`, `ending`.
     pub state: &'static str,
-    /// One per direction and section of every two legs that talk, and of every branch.
+    /// One per direction and section of every two legs that talk, and of every branch; of a leg that hears itself, one per
+    /// section.
     pub conclusions: Vec<Conclusion>,
     /// The legs, in the order of their names.
     pub legs: Vec<LegExplanation>,

@@ -37,6 +37,7 @@ mod ports;
 mod quality;
 mod queue;
 mod rebase;
+mod reported;
 mod round_trip;
 mod route;
 mod samples;

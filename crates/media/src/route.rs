@@ -1,6 +1,8 @@
 //! Flows as a transport uses them: which packets are whose, and where they go.
 
-use control::{FlowId, FlowPlan, PayloadTypes, RtcpPolicy, Selector, Silenced};
+use std::num::NonZeroU32;
+
+use control::{EchoPlan, FlowId, FlowPlan, PayloadTypes, RtcpPolicy, Selector, Silenced};
 use rtp::RtpPacket;
 
 /// One flow of an ingress transport's RTP.
@@ -12,6 +14,8 @@ pub(crate) struct Route {
     pub(crate) forward_media: bool,
     pub(crate) blocked: PayloadTypes,
     pub(crate) silenced: Silenced,
+    /// It goes back to where it came from: what our SSRCs differ by.
+    pub(crate) echo: Option<NonZeroU32>,
     /// The next route with the same claim: it gets a copy.
     pub(crate) also: Option<usize>,
 }
@@ -26,6 +30,8 @@ pub(crate) struct RtcpRoute {
     /// Slot where the flow's RTP comes in: what we send to this peer leaves there.
     pub(crate) ingress_rtp: Option<usize>,
     pub(crate) policy: RtcpPolicy,
+    /// It goes no further: reports are answered with reports of ours.
+    pub(crate) echo: Option<EchoPlan>,
 }
 
 #[derive(PartialEq, Eq)]
@@ -70,6 +76,7 @@ impl Route {
                 forward_media: flow.forward_media,
                 blocked: flow.blocked,
                 silenced: flow.silenced,
+                echo: flow.echo.as_ref().map(|echo| echo.ssrc_mask),
                 also: None,
             });
         }
@@ -83,9 +90,11 @@ pub(crate) fn chain(routes: &[Route], first: Option<usize>) -> impl Iterator<Ite
 }
 
 impl Route {
-    /// Whether packets of this payload type go no further. Where they are sealed, none can be made silent.
+    /// Whether packets of this payload type go no further. Where they are sealed, none can be made silent or get another
+    /// SSRC.
     pub(crate) fn holds(&self, payload_type: u8, is_sealed: bool) -> bool {
-        self.blocked.contains(payload_type) || (is_sealed && self.silenced.octet(payload_type).is_some())
+        let is_edited = self.echo.is_some() || self.silenced.octet(payload_type).is_some();
+        self.blocked.contains(payload_type) || (is_sealed && is_edited)
     }
 }
 

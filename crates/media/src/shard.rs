@@ -3,6 +3,7 @@
 mod apply;
 mod branches;
 mod datagrams;
+mod echo;
 mod examination;
 mod forward;
 mod keys;

@@ -7,6 +7,7 @@ use rtp::{ExtendedIndex, LossPattern, RtpPacket, SequenceTracker};
 
 use crate::quality::Sampler;
 use crate::rebase::{Rebase, Source};
+use crate::reported::Reported;
 
 /// A stream that was silent this long makes room for another one when there are too many.
 const SILENT: Duration = Duration::from_secs(30);
@@ -46,6 +47,8 @@ pub(crate) struct StreamIn {
     pattern: LossPattern,
     sampler: Sampler,
     heard: Instant,
+    /// What was reported of it, where the reports are ours.
+    pub(crate) reported: Reported,
 }
 
 /// The streams that come in on one transport.
@@ -74,6 +77,11 @@ impl StreamsIn {
     /// The stream of `ssrc`.
     pub(crate) fn find(&self, ssrc: u32) -> Option<&StreamIn> {
         self.streams.iter().find(|stream| stream.ssrc == ssrc)
+    }
+
+    /// As [`Self::find`].
+    pub(crate) fn find_mut(&mut self, ssrc: u32) -> Option<&mut StreamIn> {
+        self.streams.iter_mut().find(|stream| stream.ssrc == ssrc)
     }
 
     /// When a packet of any stream was accepted last.
@@ -126,6 +134,7 @@ impl StreamsIn {
             pattern: LossPattern::default(),
             sampler: Sampler::default(),
             heard: now,
+            reported: Reported::default(),
         };
         self.created = self.created.wrapping_add(1);
         if self.streams.len() < MAX_STREAMS {
@@ -276,7 +285,11 @@ pub(crate) struct StreamOut {
     /// Slot of the transport that feeds it.
     pub(crate) from: usize,
     counters: Counters,
+    /// Bytes of payload sent.
+    octets: u64,
     last: Last,
+    /// Of a stream that goes back to its sender in the clear: the newest packet that did.
+    returned: Option<(Source, u64)>,
 }
 
 /// The streams that leave on one transport. None is forgotten while the key lives: its indices must not repeat.
@@ -295,7 +308,8 @@ impl StreamsOut {
             position
         } else if self.streams.len() < MAX_STREAMS {
             let rebase = Rebase::new(source, index);
-            self.streams.push(StreamOut { ssrc, rebase, from, counters: Counters::default(), last: Last::default() });
+            let (counters, last) = (Counters::default(), Last::default());
+            self.streams.push(StreamOut { ssrc, rebase, from, counters, octets: 0, last, returned: None });
             self.streams.len() - 1
         } else {
             return None;
@@ -308,18 +322,25 @@ impl StreamsOut {
         self.streams.iter().find(|stream| stream.ssrc == ssrc)
     }
 
-    /// Takes in a packet that has left: its header, and its length on the wire.
-    pub(crate) fn count(&mut self, packet: &RtpPacket<'_>, bytes: usize) {
+    /// Takes in a packet that has left: its header, its length on the wire, and that of its payload.
+    pub(crate) fn count(&mut self, packet: &RtpPacket<'_>, bytes: usize, octets: usize) {
         let recent = self.streams.get(self.recent).is_some_and(|stream| stream.ssrc == packet.ssrc());
         let position = if recent { Some(self.recent) } else { self.position(packet.ssrc()) };
         if let Some(stream) = position.and_then(|position| self.streams.get_mut(position)) {
             stream.counters.count(bytes);
+            stream.octets += octets as u64;
             stream.last = Last::of(packet);
         }
     }
 
     fn position(&self, ssrc: u32) -> Option<usize> {
         self.streams.iter().position(|stream| stream.ssrc == ssrc)
+    }
+
+    /// Packets and payload bytes that have left under this SSRC.
+    pub(crate) fn sent(&self, ssrc: u32) -> Counters {
+        let sent = |stream: &StreamOut| Counters { packets: stream.counters.packets, bytes: stream.octets };
+        self.find(ssrc).map(sent).unwrap_or_default()
     }
 
     /// True when some stream's reports need translation.
@@ -342,6 +363,16 @@ impl StreamsOut {
 }
 
 impl StreamOut {
+    /// Whether a packet in the clear may go back to its sender: no older one has, and not this one. Two that send
+    /// everything back to each other would not come to an end otherwise.
+    pub(crate) fn returns(&mut self, source: Source, index: u64) -> bool {
+        let is_newer = self.returned.is_none_or(|(before, newest)| before != source || index > newest);
+        if is_newer {
+            self.returned = Some((source, index));
+        }
+        is_newer
+    }
+
     fn statistics(&self) -> StreamStatistics {
         StreamStatistics {
             ssrc: self.ssrc,

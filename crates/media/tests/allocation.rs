@@ -3,9 +3,10 @@
 mod bench;
 
 use std::alloc::System;
+use std::num::NonZeroU32;
 
 use bench::*;
-use control::{DtlsRole, Keying, Verdict};
+use control::{DtlsRole, EchoPlan, FlowPlan, Keying, Verdict};
 use sallyport_media::handshake::Handshakes;
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 
@@ -78,6 +79,28 @@ fn dtls_to_sdes() {
     assert_no_allocation(&mut bench, &arrivals);
 }
 
+fn back_to_the_caller() {
+    let mut bench = Bench::new();
+    let port = bench.open(1);
+    let echo = EchoPlan { ssrc_mask: NonZeroU32::MIN, cname: "sallyport".into() };
+    let back = FlowPlan { echo: Some(echo), ..flow(1, 1, 1) };
+    bench.apply(&plan(vec![transport(1, Some(address(1)), sdes(CM, 11, 12))], vec![back]));
+    let mut caller = Peer::new(1, CM, 11, 12);
+    let report = |number: u32| {
+        let mut packet = vec![0x80, 200, 0, 6, 0, 0, 0, 5];
+        packet.extend(number.to_be_bytes());
+        packet.extend([0; 16]);
+        packet
+    };
+    let first = [caller.arrival(port, 5, 0, 0), (port, address(1), caller.protect_rtcp(&report(1)))];
+    assert_eq!(bench.deliver(&first).len(), 2);
+    let arrivals: Vec<_> = (1..1000).map(|sequence| caller.arrival(port, 5, sequence, 0)).collect();
+    assert_no_allocation(&mut bench, &arrivals);
+    let reports: Vec<Arrival> =
+        (2..100).map(|number| (port, address(1), caller.protect_rtcp(&report(number)))).collect();
+    assert_no_allocation(&mut bench, &reports);
+}
+
 fn fifty_thousand_forged_ssrcs() {
     let (mut bench, ports, _, mut alice, mut bob) = sdes_call();
     let first = alice.arrival(ports[0], 5, 0, 0);
@@ -126,6 +149,7 @@ fn packets_cost_no_allocation_and_forgeries_no_memory() {
     sdes_to_sdes();
     plain_to_sdes();
     dtls_to_sdes();
+    back_to_the_caller();
     fifty_thousand_forged_ssrcs();
     fifty_thousand_forged_ssrcs_on_a_plain_leg();
 }

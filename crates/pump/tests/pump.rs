@@ -119,6 +119,7 @@ fn flow(number: u16, from: u16, to: u16) -> FlowPlan {
         blocked: PayloadTypes::default(),
         silenced: Silenced::default(),
         rtcp: RtcpPolicy::Forward,
+        echo: None,
     }
 }
 

@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::time::SystemTime;
 
-use control::{Credentials, DtlsRole, FlowId, Latching, MAX_BRANCHES, MasterKey, Profile, SdesKeys, TransportId};
+use control::{
+    Credentials, DtlsRole, EchoPlan, FlowId, Latching, MAX_BRANCHES, MasterKey, Profile, SdesKeys, TransportId,
+};
 use srtp::sdes::CryptoAttribute;
 
 use crate::carried::Carried;
@@ -70,6 +72,8 @@ pub(crate) struct Leg {
     pub(crate) layout: Layout,
     /// It hears others and says nothing.
     pub(crate) subscription: Option<Subscription>,
+    /// It hears itself.
+    pub(crate) echo: Option<EchoPlan>,
 }
 
 /// What a subscriber hears.
@@ -202,13 +206,21 @@ impl AgreedKeying {
     }
 }
 
-/// Two legs that talk with each other.
+/// Two legs that talk with each other, or twice the same that talks with itself.
 #[derive(Clone)]
 pub(crate) struct Dialog {
     pub(crate) legs: [usize; 2],
     pub(crate) exchange: Option<Exchange>,
     /// Number of its latest answer.
     pub(crate) answered: Option<u64>,
+}
+
+impl Dialog {
+    /// With whom this leg of it talks.
+    pub(crate) fn other(&self, leg: usize) -> usize {
+        let [one, other] = self.legs;
+        if one == leg { other } else { one }
+    }
 }
 
 /// The latest offer.
@@ -340,6 +352,7 @@ impl Leg {
             dtls: None,
             origin: None,
             subscription: None,
+            echo: None,
             sections: Vec::new(),
             layout: Layout::default(),
         }

@@ -19,6 +19,7 @@ mod call;
 mod capability;
 mod carried;
 mod config;
+mod echo;
 mod edits;
 mod layout;
 mod leg;

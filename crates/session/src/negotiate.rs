@@ -47,6 +47,8 @@ pub(crate) struct Work {
 pub(crate) enum WorkKind {
     Offer,
     Answer,
+    /// An offer that is answered here.
+    Echo,
     /// An offer of ours to a subscriber.
     Subscription,
     /// The subscriber's answer: nobody is told of it.
@@ -82,7 +84,7 @@ impl Desk<'_> {
     }
 
     /// A section has a key that could be used.
-    fn has_usable_keys(&self, effective: &Effective<'_>) -> bool {
+    pub(crate) fn has_usable_keys(&self, effective: &Effective<'_>) -> bool {
         let usable = |value| peer::read_crypto_line(value, &self.config.defaults).is_ok();
         effective.find_all(name::CRYPTO).any(usable)
             || effective.fingerprints().any(|text| text.parse::<Fingerprint>().is_ok())

@@ -188,7 +188,8 @@ fn flows(negotiated: &mut Negotiated) -> Vec<FlowPlan> {
     for [a, b] in active {
         let sections = negotiated.legs.get(a).map_or(0, |leg| leg.sections.len());
         for index in 0..sections {
-            for (ingress, egress) in [(a, b), (b, a)] {
+            let ways = if a == b { vec![(a, a)] } else { vec![(a, b), (b, a)] };
+            for (ingress, egress) in ways {
                 flows.extend(flow(negotiated, (ingress, index), (egress, index)));
             }
         }
@@ -242,6 +243,7 @@ fn flow(
         blocked: control::PayloadTypes::default(),
         silenced: control::Silenced::default(),
         rtcp: if feedback { RtcpPolicy::Forward } else { RtcpPolicy::WithoutFeedback },
+        echo: from.echo.clone().filter(|_| ingress == egress),
     };
     negotiated.treatments.edit((ingress, egress), [from_agreed, to_agreed], &mut plan);
     Some(FlowPlan { id: negotiated.flow(egress, egress_index), ..plan })

@@ -55,8 +55,7 @@ fn add(sum: &mut Tally, tally: Tally) {
 }
 
 fn tag_report(call: &Call, index: usize, leg: &Leg, transports: &[TransportStatistics], now: SystemTime) -> TagReport {
-    let partners =
-        call.negotiated.dialogs_of(index).flat_map(|(_, dialog)| dialog.legs).filter(|&other| other != index);
+    let partners = call.negotiated.dialogs_of(index).map(|(_, dialog)| dialog.other(index));
     let tags = partners.filter_map(|other| call.negotiated.legs.get(other)).map(|leg| leg.tag.clone());
     let sections = leg.sections.iter().enumerate();
     TagReport {
@@ -227,7 +226,7 @@ fn partners(call: &Call, index: usize) -> Vec<LegId> {
     let dialogs = || call.negotiated.dialogs_of(index).map(|(_, dialog)| dialog);
     let active = dialogs().any(|dialog| call.negotiated.is_active(dialog));
     let shown = dialogs().filter(|dialog| !active || call.negotiated.is_active(dialog));
-    shown.flat_map(|dialog| dialog.legs).filter(|&leg| leg != index).map(|leg| LegId(leg as u16)).collect()
+    shown.map(|dialog| LegId(dialog.other(index) as u16)).collect()
 }
 
 fn section_view(call: &Call, leg: &Leg, index: usize, section: &Section) -> SectionView {

@@ -17,6 +17,9 @@ pub enum Request {
     Offer(Box<Negotiation>),
     /// The answer to the latest offer between two parties.
     Answer(Box<Negotiation>),
+    /// A party wants to hear itself: the offer is answered here, and its audio goes back to it. A later one with the same tag is
+    /// a re-offer. `to_tag` and `via_branch` are without meaning.
+    Echo(Box<Negotiation>),
     /// Somebody wants to hear parties of a call, and nothing else: an offer to them is made here.
     Subscribe(Box<Subscribe>),
     /// The subscriber's answer to that offer: `to_tag` names it.

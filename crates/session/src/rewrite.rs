@@ -73,7 +73,7 @@ pub(crate) fn write(
     let lost = || Refusal::NotRewritable("the exchange is gone".to_owned());
     let exchange = match work.kind {
         WorkKind::Subscription | WorkKind::SubscriptionAnswer => crate::subscribe::exchange(negotiated, desk, work.to),
-        WorkKind::Offer | WorkKind::Answer => {
+        WorkKind::Offer | WorkKind::Answer | WorkKind::Echo => {
             negotiated.dialogs.get(work.dialog).and_then(|dialog| dialog.exchange.clone())
         }
     };
@@ -82,7 +82,7 @@ pub(crate) fn write(
         WorkKind::Offer | WorkKind::Subscription => {
             (proposed(negotiated, work.to, &exchange), proposed_bundle(negotiated, work.to, &exchange))
         }
-        WorkKind::Answer | WorkKind::SubscriptionAnswer => {
+        WorkKind::Answer | WorkKind::Echo | WorkKind::SubscriptionAnswer => {
             let outgoing = agreed(negotiated, desk, work, &exchange);
             (outgoing, answered_bundle(negotiated, work.to, &exchange))
         }
@@ -110,7 +110,8 @@ pub(crate) fn write(
         let public = negotiated.legs.get(work.to).map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |leg| leg.public);
         match outgoing {
             Outgoing::Rejected(mid) => {
-                let protocol = offered.filter(|_| work.kind == WorkKind::Answer).map(|offered| &offered.protocol);
+                let answers = matches!(work.kind, WorkKind::Answer | WorkKind::Echo);
+                let protocol = offered.filter(|_| answers).map(|offered| &offered.protocol);
                 write_rejected(section, public, protocol.map(String::as_str), mid.as_deref());
             }
             Outgoing::Live(live) => {
@@ -185,7 +186,8 @@ fn agreed_section(
     index: usize,
     mid: Option<String>,
 ) -> Option<Live> {
-    let zero_address = negotiated.legs.get(work.from)?.agreed(index)?.peer.zero_address;
+    // A hold of old is the other party's, and of an echo there is none.
+    let zero_address = work.from != work.to && negotiated.legs.get(work.from)?.agreed(index)?.peer.zero_address;
     let agreed = negotiated.legs.get(work.to)?.agreed(index)?.clone();
     let carrier = negotiated.legs.get_mut(work.to)?.sections.get_mut(agreed.carrier)?;
     if matches!(agreed.keying, AgreedKeying::Dtls { .. }) {

@@ -1,5 +1,7 @@
 //! The one source of randomness: keys, passwords and port choices are drawn from a seeded ChaCha.
 
+use std::num::NonZeroU32;
+
 use control::{Credentials, MasterKey, Profile};
 use rand::rngs::ChaCha20Rng;
 use rand::{Rng, SeedableRng};
@@ -45,6 +47,11 @@ impl Secrets {
     /// 32 hexadecimal digits: a `tls-id` (RFC 8842 §4 wants 20 to 255 characters of which these are some).
     pub(crate) fn tls_id(&mut self) -> String {
         format!("{:016x}{:016x}", self.rng.next_u64(), self.rng.next_u64())
+    }
+
+    /// What SSRCs of ours differ by from those of a peer that hears itself.
+    pub(crate) fn ssrc_mask(&mut self) -> NonZeroU32 {
+        NonZeroU32::new(self.rng.next_u64() as u32).unwrap_or(NonZeroU32::MAX)
     }
 
     /// A decimal number of at most 18 digits, as `o=` carries it.

@@ -63,7 +63,7 @@ pub struct CallView {
 pub struct LegView {
     /// Its name inside the call.
     pub id: LegId,
-    /// The legs that it talks with; for a branch that lost, those that it would.
+    /// The legs that it talks with, itself if it hears itself; for a branch that lost, those that it would.
     pub partners: Vec<LegId>,
     /// Its tag; empty when not known yet.
     pub tag: String,

@@ -10,6 +10,8 @@ mod bundle;
 mod datagrams;
 #[path = "it/dtls.rs"]
 mod dtls;
+#[path = "it/echo.rs"]
+mod echo;
 #[path = "it/edits.rs"]
 mod edits;
 #[path = "it/fragments.rs"]

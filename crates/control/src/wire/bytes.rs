@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
+use std::num::NonZeroU32;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::{MAX_LIST, Reader, Wire, WireError, Writer};
@@ -55,6 +56,16 @@ impl Wire for u128 {
 
     fn decode(reader: &mut Reader<'_>) -> Result<Self, WireError> {
         reader.array().map(Self::from_be_bytes)
+    }
+}
+
+impl Wire for NonZeroU32 {
+    fn encode(&self, writer: &mut Writer) {
+        self.get().encode(writer);
+    }
+
+    fn decode(reader: &mut Reader<'_>) -> Result<Self, WireError> {
+        Self::new(u32::decode(reader)?).ok_or(WireError::Invalid("number that is not 0"))
     }
 }
 

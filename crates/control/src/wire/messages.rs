@@ -3,7 +3,7 @@
 use super::{MAX_BYTES, Reader, Wire, WireError, Writer, foreign};
 use crate::{
     BindFailure, BranchId, BranchPlan, CallKey, CallSnapshot, CallStatistics, CheckCounts, Command, Component,
-    Counters, Diagnosis, DtlsPlan, DtlsProgress, DtlsRole, DtlsState, Event, Fingerprint, FlowId, FlowPlan,
+    Counters, Diagnosis, DtlsPlan, DtlsProgress, DtlsRole, DtlsState, EchoPlan, Event, Fingerprint, FlowId, FlowPlan,
     HashAlgorithm, Hypothesis, IcePlan, IceState, Keying, KeyingState, LastRejection, LatchState, Latching, LegId,
     LossRuns, OpenPort, PayloadTypes, Plan, Quality, QualitySample, RequestId, RtcpPolicy, SdesKeys, SecuredBy,
     Selector, Silenced, StreamStatistics, Suspicion, TransportEvent, TransportFailure, TransportId, TransportPlan,
@@ -61,7 +61,9 @@ crate::wire! {
         rtcp,
         blocked,
         silenced,
+        echo,
     }
+    struct EchoPlan { ssrc_mask, cname }
     newtype PayloadTypes;
     struct Silenced { mu_law, a_law }
     struct Selector { mid, mid_extension, ssrcs, payload_types }

@@ -84,6 +84,11 @@ impl Bench {
         self.negotiate(Request::Offer, sdp, Some("b"), options)
     }
 
+    /// The answer to a party that hears itself.
+    pub(crate) fn echo(&mut self, sdp: &str) -> String {
+        self.negotiate(Request::Echo, sdp, None, &Options::default())
+    }
+
     pub(crate) fn answer(&mut self, sdp: &str, options: &Options) -> (String, Vec<Sent>) {
         let text = self.negotiate(Request::Answer, sdp, Some("b"), options);
         let sent = self.settle();

@@ -2,6 +2,7 @@
 //! with a call that is well and is said to be, or says so of the direction that the fault does not touch.
 
 mod bench;
+mod echo;
 mod keys;
 mod quality;
 mod ways;

@@ -113,6 +113,7 @@ impl Shard {
                     egress_rtp: find(flow.egress_rtp),
                     ingress_rtp: find(flow.ingress_rtp),
                     policy: flow.rtcp,
+                    echo: flow.echo.clone(),
                 })
                 .collect();
         }

@@ -57,7 +57,9 @@ impl Shard {
         transport.last_packet = Some(now);
         transport.datagrams_in.count(datagram.len());
         self.counters.datagrams_in.count(datagram.len());
-        let route = transport.routes.first().map(|route| (route.egress, route.forward_media));
+        // Nothing is known here that would keep two that send everything back from doing so for ever.
+        let route =
+            transport.routes.iter().find(|route| route.echo.is_none()).map(|route| (route.egress, route.forward_media));
         if standing == Standing::Locked {
             self.say(slot, TransportEvent::Latched { remote: source });
         }

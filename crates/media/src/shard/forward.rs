@@ -1,5 +1,6 @@
 //! RTCP's way between flows, and everything's way out.
 
+use std::num::NonZeroU32;
 use std::time::Instant;
 
 use arrayvec::ArrayVec;
@@ -77,15 +78,16 @@ impl Shard {
         let Some(transport) = self.transports.get(slot) else { return Step::Done(Verdict::NoFlow) };
         let source = Source { transport: transport.source, epoch: (0, 0) };
         let (targets, otherwise) = self.rtcp_targets(slot, datagram.bytes());
-        if targets.is_empty() {
+        let echo = self.echo_route(slot);
+        if targets.is_empty() && echo.is_none() {
             return Step::Done(otherwise);
         }
         self.translate_back(slot, datagram);
         let mut step = Step::Done(Verdict::Filtered);
-        let last = targets.len() - 1;
+        let copies = if echo.is_some() { targets.len() } else { targets.len() - 1 };
         for (number, (egress, policy)) in targets.into_iter().enumerate() {
-            let leave = Leave { content: Content::Clear(Kind::Rtcp), egress, from: slot, source, index: 0, fill: None };
-            if number < last {
+            let leave = Leave::new(Content::Clear(Kind::Rtcp), slot, egress, source, 0);
+            if number < copies {
                 if let Some(mut copy) = self.copy(leave, datagram.bytes()) {
                     let len = reduce(policy, &mut copy.bytes);
                     copy.bytes.truncate(len);
@@ -100,7 +102,10 @@ impl Shard {
                 step = Step::Leave(leave);
             }
         }
-        step
+        match echo {
+            Some(route) => self.answer_report(slot, route, datagram),
+            None => step,
+        }
     }
 
     /// Where an RTCP packet goes, and how it ends when that is nowhere.
@@ -108,12 +113,12 @@ impl Shard {
         let mut targets = Targets::new();
         let mut otherwise = Verdict::NoFlow;
         let Some(transport) = self.transports.get(slot) else { return (targets, otherwise) };
-        let routes = &transport.rtcp_routes;
-        let first = routes.first().and_then(|route| route.egress);
-        let one_way = routes.iter().all(|route| route.egress == first);
+        let routes = || transport.rtcp_routes.iter().filter(|route| route.echo.is_none());
+        let first = routes().next().and_then(|route| route.egress);
+        let one_way = routes().all(|route| route.egress == first);
         let concerned = |route: &RtcpRoute| one_way || self.concerns(slot, route, bytes);
-        let any = routes.iter().any(concerned);
-        for route in routes.iter().filter(|route| !any || concerned(route)) {
+        let any = routes().any(concerned);
+        for route in routes().filter(|route| !any || concerned(route)) {
             if route.policy == RtcpPolicy::Drop {
                 otherwise = Verdict::Filtered;
                 continue;
@@ -266,9 +271,11 @@ impl Shard {
     ) -> ArrayVec<Verdict, BATCH_CAPACITY> {
         let mut verdicts: ArrayVec<Verdict, BATCH_CAPACITY> = ArrayVec::new();
         let mut indices: ArrayVec<u64, BATCH_CAPACITY> = ArrayVec::new();
+        let mut clear: ArrayVec<usize, BATCH_CAPACITY> = ArrayVec::new();
         for (leave, datagram) in leaving.iter().zip(datagrams.iter_mut()).take(BATCH_CAPACITY) {
             let index = leave.map_or(Ok(0), |leave| self.egress_index(now, leave, datagram));
             indices.push(index.unwrap_or(0));
+            clear.push(datagram.len());
             verdicts.push(index.err().unwrap_or(Verdict::Forwarded));
         }
         let mut departures: ArrayVec<Departure<'_>, BATCH_CAPACITY> = ArrayVec::new();
@@ -284,9 +291,11 @@ impl Shard {
         }
         depart(&mut self.outbounds, &mut departures);
         drop(departures);
-        for ((leave, datagram), &verdict) in leaving.iter().zip(datagrams.iter()).zip(&verdicts) {
+        for ((leave, datagram), (&verdict, &clear)) in
+            leaving.iter().zip(datagrams.iter()).zip(verdicts.iter().zip(&clear))
+        {
             if let (Some(leave), Verdict::Forwarded) = (leave, verdict) {
-                self.count_departed(*leave, datagram);
+                self.count_departed(*leave, datagram, clear);
             }
         }
         verdicts
@@ -305,14 +314,22 @@ impl Shard {
         }
         let packet = RtpPacket::parse(datagram.bytes()).ok_or(Verdict::Malformed)?;
         let sequence = packet.sequence_number();
-        let ssrc = packet.ssrc();
+        let ssrc = packet.ssrc() ^ leave.echo.map_or(0, NonZeroU32::get);
         if let Some(octet) = leave.fill {
             // Padding stays: its last octet is a length.
             let from = packet.header_len();
             let until = from + packet.media().unwrap_or(packet.payload()).len();
             datagram.slot_mut().get_mut(from..until).into_iter().for_each(|payload| payload.fill(octet));
         }
-        let stream = transport.streams_out.of(ssrc, leave.source, leave.index, leave.from);
+        let mut stream = transport.streams_out.of(ssrc, leave.source, leave.index, leave.from);
+        if leave.echo.is_some() {
+            rtp::set_ssrc(datagram.slot_mut(), ssrc);
+            let stream = stream.as_mut().ok_or(Verdict::TooManyStreams)?;
+            // Under a key the sending context sees to it.
+            if !transport.egress.is_keyed() && !stream.returns(leave.source, leave.index) {
+                return Err(Verdict::Replayed);
+            }
+        }
         if !transport.egress.is_keyed() {
             // No key, no index: everything stays as it came.
             return Ok(leave.index);
@@ -329,7 +346,8 @@ impl Shard {
         Ok(mapped.index)
     }
 
-    fn count_departed(&mut self, leave: Leave, datagram: &Datagram) {
+    /// `clear`: its length before it was encrypted.
+    fn count_departed(&mut self, leave: Leave, datagram: &Datagram, clear: usize) {
         let Some(transport) = self.transports.get_mut(leave.egress) else { return };
         let len = datagram.len();
         match leave.content {
@@ -337,7 +355,7 @@ impl Shard {
                 transport.rtp_out.count(len);
                 self.counters.rtp_out.count(len);
                 if let Some(packet) = RtpPacket::parse(datagram.bytes()) {
-                    transport.streams_out.count(&packet, len);
+                    transport.streams_out.count(&packet, len, clear.saturating_sub(packet.header_len()));
                 }
             }
             Content::Clear(Kind::Rtcp) | Content::Sealed(Some(Kind::Rtcp)) => {

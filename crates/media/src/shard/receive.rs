@@ -1,6 +1,7 @@
 //! A batch, phase by phase: admit, open, accept, leave.
 
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::time::Instant;
 
 use arrayvec::ArrayVec;
@@ -64,6 +65,15 @@ pub(super) struct Leave {
     pub(super) index: u64,
     /// What every octet of its payload becomes.
     pub(super) fill: Option<u8>,
+    /// It goes back to where it came from, under an SSRC that differs from the peer's by this.
+    pub(super) echo: Option<NonZeroU32>,
+}
+
+impl Leave {
+    /// Goes to the transport at `egress`, as it is.
+    pub(super) fn new(content: Content, from: usize, egress: usize, source: Source, index: u64) -> Self {
+        Self { content, egress, from, source, index, fill: None, echo: None }
+    }
 }
 
 impl Shard {
@@ -356,8 +366,7 @@ impl Shard {
         match route {
             _ if !in_front => Step::Done(Verdict::OtherBranch),
             Some(route) => {
-                let leave =
-                    Leave { content: Content::Clear(Kind::Rtp), egress: slot, from: slot, source, index, fill: None };
+                let leave = Leave::new(Content::Clear(Kind::Rtp), slot, slot, source, index);
                 self.route_rtp(route, leave, datagram.bytes())
             }
             None => Step::Done(Verdict::NoFlow),
@@ -376,7 +385,7 @@ impl Shard {
                 _ if !route.forward_media || route.holds(payload_type, is_sealed) => Verdict::Held,
                 Some((egress, transport)) if transport.target().is_some() => {
                     let fill = route.silenced.octet(payload_type);
-                    let leave = Leave { egress, fill, ..leave };
+                    let leave = Leave { egress, fill, echo: route.echo, ..leave };
                     if matches!(step, Step::Leave(_)) {
                         self.push_copy(leave, bytes);
                     } else {

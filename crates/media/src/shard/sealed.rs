@@ -65,8 +65,7 @@ impl Shard {
             return Step::Done(Verdict::OtherBranch);
         }
         let source = Source { transport: transport.source, epoch: stream.epoch() };
-        let content = Content::Sealed(Some(Kind::Rtp));
-        let leave = Leave { content, egress: slot, from: slot, source, index: 0, fill: None };
+        let leave = Leave::new(Content::Sealed(Some(Kind::Rtp)), slot, slot, source, 0);
         match crate::route::select(&transport.routes, &packet, &mut stream.bound) {
             Some(route) => self.route_rtp(route, leave, datagram.bytes()),
             None => Step::Done(Verdict::NoFlow),
@@ -99,8 +98,11 @@ impl Shard {
         }
         let source = Source { transport: transport.source, epoch: (0, 0) };
         let mut ended = Verdict::NoFlow;
-        let rtcp_routes = transport.rtcp_routes.iter().map(|route| (route.egress, route.policy == RtcpPolicy::Drop));
-        let rtp_routes = transport.routes.iter().map(|route| (route.egress, false));
+        // What we cannot open we cannot send back as our own.
+        let rtcp_routes = transport.rtcp_routes.iter().filter(|route| route.echo.is_none());
+        let rtcp_routes = rtcp_routes.map(|route| (route.egress, route.policy == RtcpPolicy::Drop));
+        let rtp_routes =
+            transport.routes.iter().filter(|route| route.echo.is_none()).map(|route| (route.egress, false));
         let routes = rtcp_routes.filter(|_| rtcp).chain(rtp_routes.filter(|_| !rtcp));
         for (egress, is_unwanted) in routes {
             if is_unwanted && kind.is_some() {
@@ -110,14 +112,7 @@ impl Shard {
             let ready = |egress: &usize| self.transports.get(*egress).is_some_and(|there| there.target().is_some());
             match egress.filter(ready) {
                 Some(egress) => {
-                    return Step::Leave(Leave {
-                        content: Content::Sealed(kind),
-                        egress,
-                        from: slot,
-                        source,
-                        index: 0,
-                        fill: None,
-                    });
+                    return Step::Leave(Leave::new(Content::Sealed(kind), slot, egress, source, 0));
                 }
                 None => ended = Verdict::EgressNotReady,
             }

@@ -205,6 +205,7 @@ pub fn flow(id: u16, from: u16, to: u16) -> FlowPlan {
         blocked: PayloadTypes::default(),
         silenced: Silenced::default(),
         rtcp: RtcpPolicy::Forward,
+        echo: None,
     }
 }
 

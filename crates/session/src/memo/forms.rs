@@ -53,6 +53,7 @@ control::wire! {
         asked_for_offers,
         layout,
         subscription,
+        echo,
     }
     struct Subscription { sources, options }
     struct Fork { tag, branch, latching, latch_generation, received, agreed }

@@ -37,22 +37,10 @@ pub(crate) fn prepare(
         negotiated.treatments.set_for_all(Treatment::BlockDtmf, block);
     }
     let answerer = agree_answerer(negotiated, desk, from, &peer, &exchange, &options)?;
-    let offerer = agree_offerer(negotiated, desk, to, &exchange, &answerer, &options)?;
+    let accepted: Vec<bool> = answerer.iter().map(Option::is_some).collect();
+    let offerer = agree_offerer(negotiated, desk, to, &exchange, &accepted, &options)?;
     for (leg, agreed) in [(from, answerer), (to, offerer)] {
-        // Sections that the exchange does not have any more are gone with it.
-        let known = negotiated.legs.get(leg).map_or(0, |leg| leg.sections.len());
-        let missing = known.saturating_sub(agreed.len());
-        let agreed = agreed.into_iter().chain(std::iter::repeat_n(None, missing));
-        for (section, agreed) in agreed.enumerate() {
-            if let Some((form, agreed)) = agreed.as_ref().and_then(|agreed| Some((agreed.opportunistic?, agreed))) {
-                desk.notes.push((leg, LedgerNote::Opportunistic { form, secured: agreed.keying.is_secure() }));
-            }
-            if agreed.as_ref().is_some_and(|agreed| matches!(agreed.keying, AgreedKeying::PassThrough)) {
-                desk.notes.push((leg, LedgerNote::PassedThrough));
-            }
-            note_loss(negotiated, desk, leg, section, agreed.as_ref());
-            store(negotiated, leg, section, agreed);
-        }
+        settle(negotiated, desk, leg, agreed);
     }
     for leg in [from, to] {
         open_missing(negotiated, desk, leg)?;
@@ -101,7 +89,7 @@ fn parties(
         let (index, dialog) = found?;
         dialog.exchange.as_ref().is_some_and(|offer| offer.offerer == offerer).then_some(index)
     };
-    if let Some(answerer) = negotiated.leg_by_tag(tag) {
+    if let Some(answerer) = negotiated.leg_by_tag(tag).filter(|&answerer| answerer != offerer) {
         let dialog = with(negotiated, answerer).ok_or(Refusal::NoOffer)?;
         bring_forward(negotiated, answerer, tag);
         return Ok((dialog, answerer, offerer));
@@ -292,13 +280,13 @@ fn answered_carrier(peer: &PeerDescription, index: usize, proposed: usize, can_b
     peer.bundle.first().copied().unwrap_or(index)
 }
 
-/// What we answer to the offerer.
-fn agree_offerer(
+/// What we answer to the offerer. `accepted`: by section.
+pub(crate) fn agree_offerer(
     negotiated: &mut Negotiated,
     desk: &mut Desk<'_>,
     leg_index: usize,
     exchange: &Exchange,
-    answerer: &[Option<Agreed>],
+    accepted: &[bool],
     options: &Options,
 ) -> Result<Vec<Option<Agreed>>, Refusal> {
     let uses_ice = options.ice != Some(IceOption::Remove) && !exchange.options.flags.reject_ice;
@@ -313,7 +301,7 @@ fn agree_offerer(
     }
     let mut all: Vec<Option<Agreed>> = Vec::new();
     for (index, offer) in exchange.offer.sections.iter().enumerate() {
-        let accepted = answerer.get(index).is_some_and(Option::is_some);
+        let accepted = accepted.get(index).copied().unwrap_or(false);
         let profile = match &offer.carried {
             Ok(Carried::Rtp(profile)) if accepted && !offer.rejected => *profile,
             Ok(carried @ Carried::Datagrams(_)) if accepted && !offer.rejected => {
@@ -385,6 +373,23 @@ fn agree_offerer(
         all.push(Some(Agreed { carried, opportunistic, keying, mux, ice, carrier, peer: offer.clone() }));
     }
     Ok(all)
+}
+
+/// Makes what a leg has agreed its state, and notes what that means for its security.
+pub(crate) fn settle(negotiated: &mut Negotiated, desk: &mut Desk<'_>, leg: usize, agreed: Vec<Option<Agreed>>) {
+    // Sections that the exchange does not have any more are gone with it.
+    let known = negotiated.legs.get(leg).map_or(0, |leg| leg.sections.len());
+    let missing = known.saturating_sub(agreed.len());
+    for (section, agreed) in agreed.into_iter().chain(std::iter::repeat_n(None, missing)).enumerate() {
+        if let Some((form, agreed)) = agreed.as_ref().and_then(|agreed| Some((agreed.opportunistic?, agreed))) {
+            desk.notes.push((leg, LedgerNote::Opportunistic { form, secured: agreed.keying.is_secure() }));
+        }
+        if agreed.as_ref().is_some_and(|agreed| matches!(agreed.keying, AgreedKeying::PassThrough)) {
+            desk.notes.push((leg, LedgerNote::PassedThrough));
+        }
+        note_loss(negotiated, desk, leg, section, agreed.as_ref());
+        store(negotiated, leg, section, agreed);
+    }
 }
 
 /// A section that was secure and goes on in the clear goes into the ledger: after a re-offer to plain RTP or to fax.

@@ -101,7 +101,7 @@ fn check_keying(peer: &PeerDescription, options: &Options) -> Result<(), Refusal
 }
 
 /// Takes keys under a plain profile (RFC 8643) where that is asked for, or was agreed before.
-fn accept_osrtp(peer: &mut PeerDescription, desk: &mut Desk<'_>, leg: Option<&Leg>, options: &Options) {
+pub(crate) fn accept_osrtp(peer: &mut PeerDescription, desk: &mut Desk<'_>, leg: Option<&Leg>, options: &Options) {
     for (index, section) in peer.sections.iter_mut().enumerate() {
         let plain = section.profile().is_some_and(|profile| !profile.is_secure());
         if !plain || section.rejected || !section.names_keys() {
@@ -150,7 +150,8 @@ fn parties(
     let from_tag = negotiation.from_tag.as_str();
     let to_tag = negotiation.to_tag.as_deref().filter(|tag| !tag.is_empty());
     let branch = negotiation.via_branch.as_deref().filter(|branch| !branch.is_empty());
-    if to_tag == Some(from_tag) {
+    let hears_itself = negotiated.speakers().any(|(_, leg)| leg.echo.is_some());
+    if to_tag == Some(from_tag) || hears_itself {
         return Err(Refusal::ToTagNotFound);
     }
     let first = negotiated.legs.is_empty();
@@ -252,7 +253,7 @@ pub(super) fn bring_forward(negotiated: &mut Negotiated, leg: usize, tag: &str) 
     }
 }
 
-fn family_of(peer: &PeerDescription) -> AddressFamily {
+pub(crate) fn family_of(peer: &PeerDescription) -> AddressFamily {
     let live = peer.sections.iter().find(|section| !section.rejected);
     if live.is_some_and(|section| section.ipv6) { AddressFamily::Ip6 } else { AddressFamily::Ip4 }
 }
@@ -328,7 +329,7 @@ fn carriers(peer: &PeerDescription, options: &Options) -> Vec<usize> {
     carriers
 }
 
-fn prepare_offerer(
+pub(crate) fn prepare_offerer(
     negotiated: &mut Negotiated,
     desk: &mut Desk<'_>,
     from: usize,

@@ -9,7 +9,7 @@ use super::{Output, Session};
 use crate::call::{Call, Phase, Waiting};
 use crate::leg::Negotiated;
 use crate::negotiate::{Work, WorkKind, answer, offer};
-use crate::{LedgerNote, Negotiation, Refusal, Reply, RewrittenSdp, Subscribe, Token, rewrite, subscribe};
+use crate::{LedgerNote, Negotiation, Refusal, Reply, RewrittenSdp, Subscribe, Token, echo, rewrite, subscribe};
 
 impl Session {
     /// Carries out an offer or an answer as far as it gets without the worker.
@@ -34,6 +34,7 @@ impl Session {
         let prepared = match kind {
             WorkKind::Offer => offer::prepare(&mut draft, &mut desk, negotiation),
             WorkKind::Answer => answer::prepare(&mut draft, &mut desk, negotiation),
+            WorkKind::Echo => echo::prepare(&mut draft, &mut desk, negotiation),
             WorkKind::Subscription | WorkKind::SubscriptionAnswer => {
                 subscribe::prepare_answer(&mut draft, &mut desk, negotiation)
             }
@@ -86,7 +87,7 @@ impl Session {
         };
         call.last_signal = self.wall(now);
         call.last_signal_at = now;
-        if work.kind == WorkKind::Offer {
+        if matches!(work.kind, WorkKind::Offer | WorkKind::Echo) {
             // An offer brings a deleted call back.
             call.phase = Phase::Live;
         }
@@ -155,7 +156,7 @@ impl Session {
         }
         let rewritten = RewrittenSdp { sdp, warnings: waiting.warnings };
         let reply = match waiting.work.kind {
-            WorkKind::Offer | WorkKind::Answer => Ok(Reply::Sdp(rewritten)),
+            WorkKind::Offer | WorkKind::Answer | WorkKind::Echo => Ok(Reply::Sdp(rewritten)),
             WorkKind::SubscriptionAnswer => Ok(Reply::Done),
             WorkKind::Subscription => subscribe::told(&call.negotiated, waiting.work.to, rewritten)
                 .map(|told| Reply::Subscribed(Box::new(told)))

@@ -23,7 +23,7 @@ const NOT_FOUND: &str = "Call-ID not found or tags didn't match";
 impl Session {
     pub(super) fn serve(&mut self, now: Instant, token: Token, request: Request) {
         let call_id = match &request {
-            Request::Offer(negotiation) | Request::Answer(negotiation) => {
+            Request::Offer(negotiation) | Request::Answer(negotiation) | Request::Echo(negotiation) => {
                 if let Err(refusal) = check_identity(negotiation) {
                     return self.reply(token, Err(refusal));
                 }
@@ -63,6 +63,7 @@ impl Session {
             }
             (Some(call), Request::Offer(offer)) => self.negotiate(now, call, token, WorkKind::Offer, &offer),
             (Some(call), Request::Answer(answer)) => self.negotiate(now, call, token, WorkKind::Answer, &answer),
+            (Some(call), Request::Echo(offer)) => self.negotiate(now, call, token, WorkKind::Echo, &offer),
             (Some(call), Request::Subscribe(request)) => self.subscribe(now, call, token, &request),
             (Some(call), Request::SubscribeAnswer(answer)) => {
                 self.negotiate(now, call, token, WorkKind::SubscriptionAnswer, &answer);
@@ -76,7 +77,8 @@ impl Session {
             (None, Request::Offer(offer)) if Self::is_fragment(&offer) => {
                 self.reply(token, Err(Refusal::UnknownCallId))
             }
-            (None, Request::Offer(offer)) => self.first_offer(now, token, &offer),
+            (None, Request::Offer(offer)) => self.first_offer(now, token, WorkKind::Offer, &offer),
+            (None, Request::Echo(offer)) => self.first_offer(now, token, WorkKind::Echo, &offer),
             (None, Request::Delete(delete)) if !delete.fatal => {
                 self.reply(token, Ok(Reply::Deleted(Deleted { report: None, warning: Some(NOT_FOUND) })));
             }
@@ -85,7 +87,7 @@ impl Session {
         }
     }
 
-    fn first_offer(&mut self, now: Instant, token: Token, offer: &Negotiation) {
+    fn first_offer(&mut self, now: Instant, token: Token, kind: WorkKind, offer: &Negotiation) {
         if self.draining {
             return self.reply(token, Err(Refusal::LoadLimit("Draining: no new calls are taken".to_owned())));
         }
@@ -97,7 +99,7 @@ impl Session {
         let key = CallKey(self.next_call);
         let call = Call::new(key, &offer.call_id, self.pool.least_loaded(), now, self.wall(now));
         self.by_call_id.insert(offer.call_id.clone(), key);
-        self.negotiate(now, call, token, WorkKind::Offer, offer);
+        self.negotiate(now, call, token, kind, offer);
     }
 
     fn delete(&mut self, now: Instant, mut call: Call, token: Token, delete: &Delete) {

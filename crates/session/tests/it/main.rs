@@ -5,6 +5,7 @@ mod branches;
 mod bundle;
 mod datagrams;
 mod dtls;
+mod echo;
 mod edits;
 mod errors;
 mod fragments;
