@@ -16,6 +16,7 @@ pub mod server;
 pub mod tally;
 pub mod tone;
 pub mod web;
+pub mod web_phone;
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};

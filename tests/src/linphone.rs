@@ -181,7 +181,7 @@ fn configuration_text(user: &str, address: &str, sip_port: u16, encryption: Medi
 }
 
 /// RIFF WAVE: one channel of 16 bits.
-fn wav(samples: &[i16]) -> Vec<u8> {
+pub(crate) fn wav(samples: &[i16]) -> Vec<u8> {
     let data = samples.len() as u32 * 2;
     let mut bytes = Vec::with_capacity(44 + data as usize);
     bytes.extend_from_slice(b"RIFF");
