@@ -15,6 +15,8 @@ mod relay;
 mod reload;
 mod settings;
 mod signals;
+#[cfg_attr(not(test), expect(dead_code, reason = "nothing listens for SIP yet"))]
+mod web_phone;
 
 use std::process::ExitCode;
 
