@@ -232,6 +232,7 @@ pub(crate) struct Exchange {
     /// Of its text.
     pub(crate) digest: u64,
     pub(crate) at: SystemTime,
+    /// It was answered, or refused.
     pub(crate) answered: bool,
     /// For each section of the offerer, the one that carries it.
     pub(crate) carriers: Vec<usize>,
@@ -427,6 +428,13 @@ impl Leg {
         for section in &mut self.sections {
             section.keys.clear();
             section.tls_id = None;
+        }
+    }
+
+    /// Forgets own keys alone.
+    pub(crate) fn renew_keys(&mut self) {
+        for section in &mut self.sections {
+            section.keys.clear();
         }
     }
 

@@ -54,7 +54,9 @@ pub use reply::{
     CallReport, Deleted, MediaReport, Reply, RewrittenSdp, SessionStatistics, SsrcReport, StreamReport, Subscribed,
     SubscribedMedia, SubscribedParty, TagReport, Tally, Totals,
 };
-pub use request::{Delete, Negotiation, Party, Query, Request, Subscribe, Token, Treat, Treatment, Unsubscribe};
+pub use request::{
+    Delete, Negotiation, Party, Query, Request, Subscribe, Token, Treat, Treatment, Unsubscribe, Withdraw,
+};
 pub use session::{Output, Session};
 pub use view::{
     CallState, CallSummary, CallView, EndReason, KeyingKind, LedgerEntry, LedgerNote, LegView, OpportunisticForm,

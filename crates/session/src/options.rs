@@ -222,6 +222,8 @@ pub struct Flags {
     pub generate_mid: bool,
     /// `reset`: forget the earlier exchange's keys, ICE and version.
     pub reset: bool,
+    /// The party that gets the offer is offered new keys; those of the other one stay.
+    pub renew_keys: bool,
     /// `no-rtcp-attribute`
     pub no_rtcp_attribute: bool,
     /// `full-rtcp-attribute`: it always is.

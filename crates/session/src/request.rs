@@ -20,6 +20,8 @@ pub enum Request {
     /// A party wants to hear itself: the offer is answered here, and its audio goes back to it. A later one with the same tag is
     /// a re-offer. `to_tag` and `via_branch` are without meaning.
     Echo(Box<Negotiation>),
+    /// The latest offer between two parties was refused: what was agreed before stays, and either may offer at once.
+    Withdraw(Withdraw),
     /// Somebody wants to hear parties of a call, and nothing else: an offer to them is made here.
     Subscribe(Box<Subscribe>),
     /// The subscriber's answer to that offer: `to_tag` names it.
@@ -94,6 +96,17 @@ pub struct Delete {
     pub match_to_tag: bool,
     /// Flag `fast`: reply without statistics.
     pub fast: bool,
+}
+
+/// The latest offer between two parties was refused.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Withdraw {
+    /// The Call-ID.
+    pub call_id: String,
+    /// One party.
+    pub from_tag: String,
+    /// The other one.
+    pub to_tag: String,
 }
 
 /// Somebody wants to hear parties of a call.

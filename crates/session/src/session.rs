@@ -35,6 +35,15 @@ pub enum Output {
     Command(WorkerId, Command),
     /// For a front door. Every request gets exactly one.
     Reply(Token, Result<Reply, Refusal>),
+    /// A master key is at 90 % of its lifetime: an offer with a new one is due. Told by each transport whose key it is.
+    KeyNearlySpent {
+        /// The Call-ID.
+        call_id: String,
+        /// The party between whom and us it is used.
+        tag: String,
+        /// True: ours, for sending to this party. False: the party's.
+        outbound: bool,
+    },
     /// A call is gone: for the record.
     Ended {
         /// Its Call-ID.
@@ -114,7 +123,7 @@ impl Session {
             Request::Subscribe(_) | Request::SubscribeAnswer(_) | Request::Unsubscribe(_) => {}
             Request::Delete(_) => self.statistics.deletes += 1,
             Request::Query(_) => self.statistics.queries += 1,
-            Request::Treat(_) | Request::List { .. } | Request::Statistics => {}
+            Request::Withdraw(_) | Request::Treat(_) | Request::List { .. } | Request::Statistics => {}
         }
         self.serve(now, token, request);
     }

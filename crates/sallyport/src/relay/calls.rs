@@ -64,6 +64,8 @@ impl Relay {
                     Some((id, way)) => self.send_detail(&id, way, reply),
                     None => self.reply(token, &reply).await,
                 },
+                // Whoever drives the ng protocol reads of it in the ledger and in the log.
+                Output::KeyNearlySpent { .. } => {}
                 Output::Ended { call_id, reason, view, statistics } => {
                     self.tallies.count_end(reason);
                     if let Some(records) = &self.records {

@@ -179,6 +179,7 @@ control::wire! {
         no_port_latching,
         generate_mid,
         reset,
+        renew_keys,
         no_rtcp_attribute,
         full_rtcp_attribute,
         loop_protect,

@@ -70,6 +70,11 @@ pub(crate) fn prepare(
             }
         }
     }
+    if options.flags.renew_keys
+        && let Some(leg) = negotiated.legs.get_mut(to)
+    {
+        leg.renew_keys();
+    }
     label(negotiated, from, to, &options);
     let carriers = carriers(&peer, &options);
     prepare_offerer(negotiated, desk, from, &peer, &carriers, &options)?;

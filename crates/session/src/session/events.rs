@@ -103,7 +103,15 @@ impl Session {
         };
         if let Some(note) = note {
             let warning = matches!(note, LedgerNote::KeyNearlySpent { .. }).then(|| note.to_string());
+            let spent = match note {
+                LedgerNote::KeyNearlySpent { outbound } => Some(outbound),
+                _ => None,
+            };
             let is_new = call.note(wall, &tag, note);
+            if let Some(outbound) = spent {
+                let (call_id, tag) = (call.call_id.clone(), tag.clone());
+                self.outputs.push_back(super::Output::KeyNearlySpent { call_id, tag, outbound });
+            }
             if let Some(warning) = warning.filter(|_| is_new) {
                 tracing::warn!(
                     call = call.call_id,

@@ -8,7 +8,8 @@ use super::Session;
 use crate::call::{Call, Phase, Question, QuestionKind};
 use crate::negotiate::WorkKind;
 use crate::{
-    Delete, Deleted, EndReason, Negotiation, Query, Refusal, Reply, Request, Token, Treat, Unsubscribe, report,
+    Delete, Deleted, EndReason, Negotiation, Query, Refusal, Reply, Request, Token, Treat, Unsubscribe, Withdraw,
+    report,
 };
 
 /// Requests that may wait behind one whose ports are being bound.
@@ -35,6 +36,7 @@ impl Session {
             Request::Delete(Delete { call_id, .. })
             | Request::Query(Query { call_id, .. })
             | Request::Treat(Treat { call_id, .. })
+            | Request::Withdraw(Withdraw { call_id, .. })
             | Request::Unsubscribe(Unsubscribe { call_id, .. }) => call_id.as_str(),
             Request::List { limit } => {
                 let ids = self.by_age().into_iter().take(*limit).map(|call| call.call_id.clone()).collect();
@@ -71,6 +73,7 @@ impl Session {
             (Some(call), Request::Unsubscribe(request)) => {
                 self.unsubscribe(now, call, token, request.to_tag.as_deref())
             }
+            (Some(call), Request::Withdraw(withdraw)) => self.withdraw(now, call, token, &withdraw),
             (Some(call), Request::Delete(delete)) => self.delete(now, call, token, &delete),
             (Some(call), Request::Query(query)) => self.query(now, call, token, &query),
             (Some(call), Request::Treat(treat)) => self.treat(now, call, token, &treat),
@@ -100,6 +103,28 @@ impl Session {
         let call = Call::new(key, &offer.call_id, self.pool.least_loaded(), now, self.wall(now));
         self.by_call_id.insert(offer.call_id.clone(), key);
         self.negotiate(now, call, token, kind, offer);
+    }
+
+    /// An offer has changed nothing but that it is open: what it proposed waits for an answer that will not come.
+    fn withdraw(&mut self, now: Instant, mut call: Call, token: Token, withdraw: &Withdraw) {
+        let [from, to] = [&withdraw.from_tag, &withdraw.to_tag].map(|tag| call.negotiated.leg_by_tag(tag));
+        let between = |dialog: &&mut crate::leg::Dialog| {
+            dialog.legs.map(Some) == [from, to] || dialog.legs.map(Some) == [to, from]
+        };
+        let dialog = call.negotiated.dialogs.iter_mut().find(between);
+        let open = dialog.and_then(|dialog| dialog.exchange.as_mut()).filter(|exchange| !exchange.answered);
+        let reply = match open {
+            Some(exchange) => {
+                exchange.answered = true;
+                Ok(Reply::Done)
+            }
+            None => Err(Refusal::NoOffer),
+        };
+        if self.config.split && reply.is_ok() {
+            self.apply(now, &mut call, false);
+        }
+        self.reply(token, reply);
+        self.keep(call);
     }
 
     fn delete(&mut self, now: Instant, mut call: Call, token: Token, delete: &Delete) {

@@ -1,7 +1,7 @@
 //! Re-offers: nothing changes that need not.
 
 use control::{DtlsRole, Keying, TransportPlan};
-use sallyport_session::{IceOption, MediaProfile, Options, TransportProtocol};
+use sallyport_session::{IceOption, MediaProfile, Options, Refusal, Reply, Request, TransportProtocol, Withdraw};
 
 use crate::RESTARTS;
 use crate::support::{Bench, Mask, equal};
@@ -301,6 +301,48 @@ fn reset_makes_new_keys() {
 }
 
 /// What a leg may be: its description, and how its transports are keyed then.
+#[test]
+fn renewed_keys_are_those_of_the_party_that_gets_the_offer() {
+    let mut bench = Bench::new();
+    bench.offer(PHONE_A, savp());
+    bench.answer(PHONE_B, Options::default());
+    let outbound = |bench: &Bench, leg| {
+        let keys = of_leg(bench, leg).into_iter().map(|plan| match plan.keying {
+            Keying::Sdes(keys) => keys.outbound.1,
+            _ => panic!("not SDES"),
+        });
+        keys.collect::<Vec<_>>()
+    };
+    let before = [outbound(&bench, 0), outbound(&bench, 1)];
+    let mut options = savp();
+    options.flags.renew_keys = true;
+    bench.reoffer("a", "b", PHONE_A, options);
+    assert!(outbound(&bench, 1) == before[1], "not before the answer");
+    bench.reanswer("a", "b", PHONE_B, Options::default());
+    assert!(outbound(&bench, 0) == before[0]);
+    assert!(outbound(&bench, 1) != before[1]);
+}
+
+#[test]
+fn an_offer_that_is_withdrawn_leaves_what_was_agreed_and_bars_nobody() {
+    let mut bench = Bench::new();
+    let withdraw = || {
+        let (call_id, from_tag, to_tag) = ("call".into(), "b".into(), "a".into());
+        Request::Withdraw(Withdraw { call_id, from_tag, to_tag })
+    };
+    bench.offer(PHONE_A, savp());
+    bench.answer(PHONE_B, Options::default());
+    assert!(matches!(bench.ask(withdraw()), Err(Refusal::NoOffer)));
+    let before = bench.plan().clone();
+    bench.reoffer("a", "b", &PHONE_A.replace("sendrecv", "sendonly"), savp());
+    assert!(matches!(bench.ask(withdraw()), Ok(Reply::Done)));
+    assert!(equal(bench.plan(), &before));
+    // At once, and from the other side.
+    bench.reoffer("b", "a", PHONE_B, savp());
+    bench.reanswer("b", "a", PHONE_A, Options::default());
+    assert!(equal(bench.plan(), &before));
+}
+
 fn kinds() -> [(&'static str, MediaProfile, String, bool); 4] {
     let plain: String =
         PHONE_A.lines().filter(|line| !line.contains("crypto")).map(|line| format!("{line}\n")).collect();

@@ -171,6 +171,7 @@ impl Bench {
                 Output::Reply(Token(token), reply) => {
                     assert!(self.replies.insert(token, reply).is_none(), "two replies to one request");
                 }
+                Output::KeyNearlySpent { .. } => {}
                 Output::Ended { call_id, reason, .. } => self.ended.push((call_id, reason)),
             }
         }

@@ -1,0 +1,416 @@
+//! The tables, and who gets what.
+
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
+use std::net::IpAddr;
+use std::time::Instant;
+
+use rand::rngs::ChaCha20Rng;
+use rand::{Rng, SeedableRng};
+use session::{EndReason, Refusal, Reply, Request as SessionRequest, Token};
+use sip::{
+    CallEvent, Capabilities, DialogHandle, Flow, LegId, LoopGuard, Message, Method, Target, TransactionId, Transmit,
+    Uri, UserAgent, UserAgentConfig, Verdict,
+};
+
+use crate::call::{Call, CallNumber, End, Job, Place};
+use crate::gate::Gate;
+use crate::registrar::Registrar;
+use crate::{B2buaConfig, Counters, Fact, Refer, Users};
+
+/// Peers whose keys in the clear have been logged; beyond, they are counted alone.
+const MAX_WARNED: usize = 4096;
+
+/// A question where a URI can be reached.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub struct LookupId(pub u64);
+
+/// What the back-to-back user agent wants done.
+#[derive(Debug)]
+pub enum Output {
+    /// To be sent; a failure goes to [`B2bua::handle_transport_error`] if it names a transaction.
+    Transmit(Transmit),
+    /// For the session; its reply goes to [`B2bua::handle_reply`].
+    Session(Token, Box<SessionRequest>),
+    /// Where is this (RFC 3263)? The answer goes to [`B2bua::handle_located`].
+    Locate {
+        /// Of the answer.
+        lookup: LookupId,
+        /// A SIP or SIPS URI; the latter only by TLS.
+        uri: Uri,
+    },
+    /// For the log.
+    Log(Fact),
+}
+
+/// A back-to-back user agent. The contract is on the crate page.
+pub struct B2bua {
+    pub(crate) config: B2buaConfig,
+    pub(crate) ua: UserAgent,
+    pub(crate) capabilities: Capabilities,
+    pub(crate) gate: Gate,
+    pub(crate) registrar: Registrar,
+    pub(crate) users: Users,
+    pub(crate) loops: LoopGuard,
+    pub(crate) calls: HashMap<CallNumber, Call>,
+    pub(crate) by_leg: HashMap<LegId, (CallNumber, Place)>,
+    pub(crate) by_dialog: HashMap<DialogHandle, (CallNumber, Place)>,
+    by_session: HashMap<String, CallNumber>,
+    by_token: HashMap<Token, CallNumber>,
+    by_lookup: HashMap<LookupId, (CallNumber, usize)>,
+    timers: BTreeSet<(Instant, CallNumber)>,
+    outputs: VecDeque<Output>,
+    pub(crate) counters: Counters,
+    pub(crate) rng: ChaCha20Rng,
+    warned: HashSet<IpAddr>,
+    pub(crate) draining: bool,
+    next_number: u64,
+    first_token: u64,
+}
+
+impl B2bua {
+    /// Without calls and bindings. The seed is secret: tags, nonces and Call-IDs are made from it. Tokens of session requests begin
+    /// at `first_token` and grow.
+    pub fn new(config: B2buaConfig, users: Users, now: Instant, seed: [u8; 32], first_token: u64) -> Self {
+        let mut rng = ChaCha20Rng::from_seed(seed);
+        let capabilities = capabilities(&config);
+        let agent = UserAgentConfig {
+            capabilities: capabilities.clone(),
+            // An answer that went ahead reliably could not be another branch's any more.
+            prefer_reliable_provisional: false,
+            max_legs: config.limits.calls.saturating_mul(4).max(64),
+            ..UserAgentConfig::default()
+        };
+        Self {
+            ua: UserAgent::new(agent, draw(&mut rng)),
+            gate: Gate::new(&config, users.clone(), now, draw(&mut rng)),
+            loops: LoopGuard::new(draw(&mut rng)),
+            registrar: Registrar::default(),
+            capabilities,
+            users,
+            calls: HashMap::new(),
+            by_leg: HashMap::new(),
+            by_dialog: HashMap::new(),
+            by_session: HashMap::new(),
+            by_token: HashMap::new(),
+            by_lookup: HashMap::new(),
+            timers: BTreeSet::new(),
+            outputs: VecDeque::new(),
+            counters: Counters::default(),
+            warned: HashSet::new(),
+            draining: false,
+            next_number: 0,
+            first_token,
+            rng,
+            config,
+        }
+    }
+
+    /// Other routes, trunks, policies and users, for calls and registrations from here on. Realm, algorithms and bounds stay.
+    pub fn reconfigure(&mut self, config: B2buaConfig, users: Users) {
+        let (realm, algorithms, limits) = (&self.config.realm, &self.config.algorithms, self.config.limits);
+        self.config = B2buaConfig { realm: realm.clone(), algorithms: algorithms.clone(), limits, ..config };
+        self.gate.set_users(users.clone());
+        self.users = users;
+    }
+
+    /// New calls get 503 from here on, or are taken again.
+    pub fn set_draining(&mut self, draining: bool) {
+        self.draining = draining;
+    }
+
+    /// Takes a message that [`sip::receive`] accepted.
+    pub fn handle_message(&mut self, now: Instant, message: Message, flow: Flow) -> Verdict {
+        let verdict = self.ua.handle_message(now, message, flow);
+        self.settle(now);
+        verdict
+    }
+
+    /// What [`Output::Transmit`] gave with this transaction could not be sent.
+    pub fn handle_transport_error(&mut self, now: Instant, transaction: TransactionId) {
+        self.ua.handle_transport_error(now, transaction);
+        self.settle(now);
+    }
+
+    /// The transport has verified that the peer of this connection has a certificate of these names (RFC 5922).
+    pub fn handle_identity(&mut self, connection: u64, names: Vec<String>) {
+        self.gate.set_identities(connection, names);
+    }
+
+    /// A connection is gone; who has registered on it cannot be reached.
+    pub fn handle_connection_closed(&mut self, connection: u64) {
+        self.registrar.forget_connection(connection);
+        self.gate.forget_connection(connection);
+    }
+
+    /// The session's reply to a request. One to a token that nobody waits for is passed over.
+    pub fn handle_reply(&mut self, now: Instant, token: Token, reply: Result<Reply, Refusal>) {
+        if let Some(number) = self.by_token.remove(&token) {
+            self.with(now, number, |own, call| own.take_reply(now, call, token, reply));
+        }
+        self.settle(now);
+    }
+
+    /// A call of the session has ended by itself, or because we wanted it.
+    pub fn handle_ended(&mut self, now: Instant, call_id: &str, reason: EndReason) {
+        if let Some(&number) = self.by_session.get(call_id) {
+            self.enqueue(now, number, Job::SessionEnded(reason));
+        }
+        self.settle(now);
+    }
+
+    /// A master key of a call of the session is at 90 % of its lifetime: the party of this tag gets an offer with new keys.
+    pub fn handle_key_nearly_spent(&mut self, now: Instant, call_id: &str, tag: &str) {
+        if let Some(&number) = self.by_session.get(call_id) {
+            self.enqueue(now, number, Job::KeySpent(tag.to_owned()));
+        }
+        self.settle(now);
+    }
+
+    /// Where a URI can be reached, best first. `Err` says why nowhere.
+    pub fn handle_located(&mut self, now: Instant, lookup: LookupId, targets: Result<Vec<Target>, String>) {
+        if let Some((number, branch)) = self.by_lookup.remove(&lookup) {
+            self.enqueue(now, number, Job::Located { branch, targets });
+        }
+        self.settle(now);
+    }
+
+    /// Runs all timers that are due.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.registrar.expire(now);
+        self.ua.handle_timeout(now);
+        while let Some(&(at, number)) = self.timers.first().filter(|(at, _)| *at <= now) {
+            self.timers.remove(&(at, number));
+            self.with(now, number, |_, call| {
+                call.timer = None;
+                call.queue.push_back(Job::Due);
+            });
+        }
+        self.settle(now);
+    }
+
+    /// When [`B2bua::handle_timeout`] is due.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let own = self.timers.first().map(|(at, _)| *at);
+        [own, self.ua.poll_timeout(), self.registrar.next_expiry()].into_iter().flatten().min()
+    }
+
+    /// The next thing to do.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// Totals since the start.
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// Calls at this moment, and contacts of users.
+    pub fn len(&self) -> (usize, usize) {
+        (self.calls.len(), self.registrar.len())
+    }
+
+    /// Whether there is no call, no dialog and no transaction.
+    pub fn is_idle(&self) -> bool {
+        self.calls.is_empty() && self.ua.is_empty() && self.by_leg.is_empty() && self.by_dialog.is_empty()
+    }
+
+    /// The session's Call-ID of the call that has this Call-ID on one of its legs; itself if the session knows it by that.
+    pub fn session_call_id(&self, call_id: &str) -> Option<&str> {
+        let known = self.by_session.get_key_value(call_id).map(|(own, _)| own.as_str());
+        known.or_else(|| self.calls.values().find(|call| call.has_call_id(call_id)).map(|call| call.session.as_str()))
+    }
+
+    /// Carries out what the user agent has to tell, until nothing is left.
+    fn settle(&mut self, now: Instant) {
+        while let Some(event) = self.ua.poll_event() {
+            self.dispatch(now, event);
+        }
+        while let Some(transmit) = self.ua.poll_transmit() {
+            self.outputs.push_back(Output::Transmit(transmit));
+        }
+    }
+
+    fn dispatch(&mut self, now: Instant, event: CallEvent) {
+        let of_leg = |own: &Self, leg: &LegId| own.by_leg.get(leg).copied();
+        let of_dialog = |own: &Self, dialog: &DialogHandle| own.by_dialog.get(dialog).copied();
+        let place = match &event {
+            CallEvent::Incoming { .. } | CallEvent::OutOfDialog { .. } => None,
+            CallEvent::Progress { leg, dialog, .. } => {
+                let place = of_leg(self, leg);
+                if let (Some(dialog), Some(place)) = (dialog, place) {
+                    self.learn_dialog(*dialog, place);
+                }
+                place
+            }
+            CallEvent::Answered { leg, dialog, .. } => {
+                let place = of_leg(self, leg);
+                if let Some(place) = place {
+                    self.learn_dialog(*dialog, place);
+                }
+                place
+            }
+            CallEvent::Cancelled { leg, .. } | CallEvent::Failed { leg, .. } => {
+                let place = of_leg(self, leg);
+                self.by_leg.remove(leg);
+                place
+            }
+            CallEvent::Ended { dialog, .. } => self.by_dialog.remove(dialog),
+            CallEvent::Response { dialog, .. } => dialog.and_then(|dialog| of_dialog(self, &dialog)),
+            CallEvent::Established { dialog }
+            | CallEvent::Offer { dialog, .. }
+            | CallEvent::OfferWanted { dialog }
+            | CallEvent::Answer { dialog, .. }
+            | CallEvent::OfferRefused { dialog, .. }
+            | CallEvent::OfferWithdrawn { dialog }
+            | CallEvent::OfferAgain { dialog }
+            | CallEvent::Request { dialog, .. } => of_dialog(self, dialog),
+        };
+        match (event, place) {
+            (CallEvent::Incoming { leg, request, flow }, _) => self.handle_incoming(now, leg, *request, flow),
+            (CallEvent::OutOfDialog { server, request, flow }, _) => {
+                self.handle_out_of_dialog(now, server, &request, &flow)
+            }
+            (event, Some((number, place))) => self.enqueue(now, number, Job::Event(place, event)),
+            // Somebody who answers a call that is no more.
+            (CallEvent::Answered { dialog, .. }, None) => drop(self.ua.bye(now, dialog, None)),
+            (_, None) => {}
+        }
+    }
+
+    pub(crate) fn learn_dialog(&mut self, dialog: DialogHandle, place: (CallNumber, Place)) {
+        if self.by_dialog.insert(dialog, place).is_none()
+            && let Some(call) = self.calls.get_mut(&place.0)
+        {
+            call.dialogs.push(dialog);
+        }
+    }
+
+    pub(crate) fn enqueue(&mut self, now: Instant, number: CallNumber, job: Job) {
+        let Some(call) = self.calls.get_mut(&number) else { return };
+        if call.is_crowded(&job) {
+            if let Job::Event(_, CallEvent::Request { server, request, .. }) = job {
+                let _ = self.ua.respond(now, server, request.respond(sip::StatusCode::SERVER_INTERNAL_ERROR));
+            }
+            return;
+        }
+        call.queue.push_back(job);
+        self.with(now, number, |_, _| {});
+    }
+
+    /// Does something with a call, then what waits in its queue, and forgets the call if it is over.
+    pub(crate) fn with(&mut self, now: Instant, number: CallNumber, first: impl FnOnce(&mut Self, &mut Call)) {
+        let Some(mut call) = self.calls.remove(&number) else { return };
+        first(self, &mut call);
+        while call.busy.is_none() {
+            let Some(job) = call.queue.pop_front() else { break };
+            self.carry_out(now, &mut call, job);
+        }
+        self.offer_by_ourselves(now, &mut call);
+        if call.is_done() {
+            self.bury(now, call);
+        } else {
+            self.calls.insert(number, call);
+        }
+    }
+
+    fn bury(&mut self, now: Instant, mut call: Call) {
+        self.delete(now, &mut call);
+        if let Some(at) = call.timer {
+            self.timers.remove(&(at, call.number));
+        }
+        self.by_session.remove(&call.session);
+        self.by_lookup.retain(|_, (number, _)| *number != call.number);
+        let own = |place: &(CallNumber, Place)| place.0 == call.number;
+        for leg in &call.legs {
+            if self.by_leg.get(leg).is_some_and(own) {
+                self.by_leg.remove(leg);
+            }
+        }
+        for dialog in &call.dialogs {
+            if self.by_dialog.get(dialog).is_some_and(own) {
+                self.by_dialog.remove(dialog);
+            }
+        }
+    }
+
+    /// Puts a new call into the tables, and begins it.
+    pub(crate) fn begin(&mut self, now: Instant, call: Call) {
+        let number = call.number;
+        self.by_session.insert(call.session.clone(), number);
+        self.by_leg.insert(call.caller.leg, (number, Place::Caller));
+        for dialog in &call.dialogs {
+            self.by_dialog.insert(*dialog, (number, Place::Caller));
+        }
+        self.calls.insert(number, call);
+        self.with(now, number, |own, call| own.start(now, call));
+    }
+
+    pub(crate) fn new_number(&mut self) -> u64 {
+        self.next_number += 1;
+        self.next_number
+    }
+
+    /// Asks the session something; who waits for the reply is up to the caller.
+    pub(crate) fn ask(&mut self, request: SessionRequest) -> Token {
+        let token = Token(self.first_token + self.new_number());
+        self.outputs.push_back(Output::Session(token, Box::new(request)));
+        token
+    }
+
+    pub(crate) fn expect(&mut self, token: Token, number: CallNumber) {
+        self.by_token.insert(token, number);
+    }
+
+    pub(crate) fn locate(&mut self, number: CallNumber, branch: usize, uri: Uri) {
+        let lookup = LookupId(self.new_number());
+        self.by_lookup.insert(lookup, (number, branch));
+        self.outputs.push_back(Output::Locate { lookup, uri });
+    }
+
+    pub(crate) fn tell(&mut self, fact: Fact) {
+        self.outputs.push_back(Output::Log(fact));
+    }
+
+    /// Whether keys in the clear of this peer have not been logged yet.
+    pub(crate) fn warns_first(&mut self, peer: IpAddr) -> bool {
+        self.warned.len() < MAX_WARNED && self.warned.insert(peer)
+    }
+
+    pub(crate) fn wake(&mut self, call: &mut Call, at: Instant) {
+        if let Some(old) = call.timer.replace(at) {
+            self.timers.remove(&(old, call.number));
+        }
+        self.timers.insert((at, call.number));
+    }
+
+    pub(crate) fn seed(&mut self) -> [u8; 32] {
+        draw(&mut self.rng)
+    }
+
+    /// The dialog at one end of an answered call.
+    pub(crate) fn dialog_at(&self, call: &Call, end: End) -> Option<DialogHandle> {
+        match end {
+            End::Caller => call.caller.dialog,
+            End::Called => call.winner().and_then(|branch| branch.dialog),
+        }
+    }
+}
+
+fn capabilities(config: &B2buaConfig) -> Capabilities {
+    let mut capabilities = Capabilities::default();
+    // Neither are we a party to a call that another call could replace, nor do we send REFER.
+    capabilities.extensions.retain(|tag| tag != "replaces");
+    capabilities.methods.retain(|method| *method != Method::Notify);
+    if config.refer == Refer::Refuse {
+        capabilities.methods.retain(|method| *method != Method::Refer);
+    }
+    let passed = ["application/dtmf-relay", "application/dtmf", "application/media_control+xml"];
+    capabilities.content_types.extend(passed.map(str::to_owned));
+    capabilities
+}
+
+fn draw(rng: &mut ChaCha20Rng) -> [u8; 32] {
+    let mut seed = [0; 32];
+    rng.fill_bytes(&mut seed);
+    seed
+}

@@ -1,0 +1,261 @@
+//! One call: the caller's leg, the branches to whom it wants, and what is under way between them.
+//!
+//! ```text
+//! started ─► branches: locating ─► offered ─► called ─► answered ─► one has won ─► both talk ─► ended
+//!                                                └► failed: the next target, the next group, or the caller's failure
+//! ```
+
+mod branches;
+mod exchange;
+mod incoming;
+mod replies;
+mod run;
+mod within;
+
+use std::collections::VecDeque;
+use std::time::Instant;
+
+use session::{EndReason, Token};
+use sip::{
+    CallEvent, ClientId, DialogHandle, DigestSession, Flow, Fork, Headers, LegId, Request, ServerId, StatusCode,
+    Target, Uri,
+};
+
+use crate::LegPolicy;
+use crate::policy::Side;
+use crate::routes::Caller;
+
+/// Jobs of one call that may wait; beyond, requests that carry nothing vital are refused, and progress is passed over.
+const MAX_QUEUE: usize = 32;
+
+/// A call of ours. Numbers are never used again.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub(crate) struct CallNumber(pub(crate) u64);
+
+/// Which leg of a call.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Place {
+    Caller,
+    Branch(usize),
+}
+
+/// One end of an answered call.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum End {
+    Caller,
+    Called,
+}
+
+impl End {
+    pub(crate) fn other(self) -> Self {
+        match self {
+            Self::Caller => Self::Called,
+            Self::Called => Self::Caller,
+        }
+    }
+}
+
+/// What waits to be done in a call, one after the other.
+pub(crate) enum Job {
+    Event(Place, CallEvent),
+    Located {
+        branch: usize,
+        targets: Result<Vec<Target>, String>,
+    },
+    SessionEnded(EndReason),
+    /// A key of the party of this tag.
+    KeySpent(String),
+    /// The call's timer.
+    Due,
+}
+
+/// What the reply that the call waits for is for.
+pub(crate) enum Then {
+    /// Our offer to a branch.
+    Invite { branch: usize },
+    /// The answer of a branch, ahead of the 200.
+    Ring { branch: usize, status: StatusCode, headers: Headers },
+    /// The answer of a branch in its 200; or its offer, where the caller made none.
+    Accept { branch: usize },
+    /// The offer of one end, for the other.
+    Reoffer { from: End },
+    /// The answer of one end, for the other.
+    Reanswer { to: End },
+    /// An offer of one end that the other end asked for.
+    WantedOffer { from: End },
+    /// Our own offer to one end.
+    OwnOffer { to: End },
+    /// The answer to it, which nobody else waits for.
+    OwnAnswer { from: End },
+}
+
+/// An offer that is open between the ends of an answered call.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Exchange {
+    /// One end offered, and the other end was offered it.
+    Forwarded { from: End, withdrawn: bool },
+    /// One end wants an offer, the other end was asked for it.
+    Wanted { from: End },
+    /// The other end's offer is with the one that wanted it.
+    Given { to: End },
+    /// We offered.
+    Own { to: End },
+}
+
+/// Why we offer by ourselves.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum OwnOffer {
+    /// This end agreed to what the other end took back.
+    Repair(End),
+    /// A key of this end is nearly spent.
+    Renew(End),
+}
+
+pub(crate) struct CallerLeg {
+    pub(crate) leg: LegId,
+    pub(crate) dialog: Option<DialogHandle>,
+    pub(crate) flow: Flow,
+    pub(crate) policy: LegPolicy,
+    /// What the session calls it.
+    pub(crate) tag: String,
+    /// It has a final response other than 2xx, or its dialog is over.
+    pub(crate) over: bool,
+    pub(crate) accepted: bool,
+}
+
+/// Whom a branch calls.
+#[derive(Clone)]
+pub(crate) struct Spec {
+    pub(crate) uri: Uri,
+    /// Where it is; it is to be located otherwise.
+    pub(crate) target: Option<Target>,
+    pub(crate) policy: LegPolicy,
+    /// Its place among the trunks.
+    pub(crate) trunk: Option<usize>,
+}
+
+pub(crate) struct Branch {
+    pub(crate) spec: Spec,
+    pub(crate) max_breadth: u32,
+    /// Where it may still be reached.
+    pub(crate) targets: VecDeque<Target>,
+    pub(crate) target: Option<Target>,
+    pub(crate) leg: Option<LegId>,
+    pub(crate) call_id: String,
+    /// The dialog that stands in front: the one that answered.
+    pub(crate) dialog: Option<DialogHandle>,
+    /// What the session calls that dialog.
+    pub(crate) tag: String,
+    pub(crate) offer: Option<Vec<u8>>,
+    pub(crate) digest: Option<DigestSession>,
+    /// The session knows it.
+    pub(crate) offered: bool,
+    /// The fork has heard its end.
+    pub(crate) over: bool,
+}
+
+pub(crate) struct Call {
+    pub(crate) number: CallNumber,
+    /// The session's Call-ID.
+    pub(crate) session: String,
+    pub(crate) caller: CallerLeg,
+    pub(crate) who: Caller,
+    /// The caller's INVITE, without its body.
+    pub(crate) request: Request,
+    /// The caller's description, unless it left the offer to the called party.
+    pub(crate) offer: Option<Vec<u8>>,
+    pub(crate) max_forwards: u8,
+    pub(crate) loop_token: String,
+    pub(crate) echo: bool,
+    pub(crate) fork: Fork<Spec>,
+    pub(crate) groups_left: usize,
+    pub(crate) branches: Vec<Branch>,
+    pub(crate) winner: Option<usize>,
+    /// What the caller gets when a branch has won.
+    pub(crate) answer: Option<Vec<u8>>,
+    /// A failure of our own, which says more than those of the branches.
+    pub(crate) own_failure: Option<(StatusCode, Headers)>,
+    pub(crate) why: String,
+    pub(crate) busy: Option<(Token, Then)>,
+    pub(crate) queue: VecDeque<Job>,
+    pub(crate) exchange: Option<Exchange>,
+    pub(crate) own_offers: VecDeque<OwnOffer>,
+    /// Our own offer was refused for a glare, and waits.
+    pub(crate) own_waits: bool,
+    /// Requests that were passed on to the other end.
+    pub(crate) passing: Vec<(ClientId, ServerId, Request)>,
+    /// The call is over; what is left has to end.
+    pub(crate) ended: bool,
+    pub(crate) deleted: bool,
+    pub(crate) timer: Option<Instant>,
+    pub(crate) legs: Vec<LegId>,
+    pub(crate) dialogs: Vec<DialogHandle>,
+}
+
+impl Call {
+    pub(crate) fn winner(&self) -> Option<&Branch> {
+        self.branches.get(self.winner?)
+    }
+
+    /// Nothing can come of it any more.
+    pub(crate) fn is_done(&self) -> bool {
+        self.ended
+            && self.caller.over
+            && self.fork.is_over()
+            && self.busy.is_none()
+            && self.branches.iter().all(|branch| branch.over)
+    }
+
+    pub(crate) fn is_crowded(&self, job: &Job) -> bool {
+        let optional = matches!(job, Job::Event(_, CallEvent::Request { .. } | CallEvent::Progress { .. }));
+        optional && self.queue.len() >= MAX_QUEUE
+    }
+
+    pub(crate) fn has_call_id(&self, call_id: &str) -> bool {
+        self.request.headers.call_id().is_ok_and(|own| own == call_id)
+            || self.branches.iter().any(|branch| branch.call_id == call_id)
+    }
+
+    pub(crate) fn side(&self, end: End) -> Side<'_> {
+        let caller = Side { policy: &self.caller.policy, transport: self.caller.flow.transport };
+        match end {
+            End::Caller => caller,
+            End::Called => self.winner().map_or(caller, Branch::side),
+        }
+    }
+
+    pub(crate) fn flow(&self, end: End) -> Flow {
+        match end {
+            End::Caller => self.caller.flow,
+            End::Called => {
+                let target = self.winner().and_then(|branch| branch.target.as_ref());
+                target.map_or(self.caller.flow, |target| target.flow)
+            }
+        }
+    }
+
+    pub(crate) fn tag(&self, end: End) -> String {
+        match end {
+            End::Caller => self.caller.tag.clone(),
+            End::Called => self.winner().map(|branch| branch.tag.clone()).unwrap_or_default(),
+        }
+    }
+
+    pub(crate) fn end_of(&self, place: Place) -> Option<End> {
+        match place {
+            Place::Caller => Some(End::Caller),
+            Place::Branch(branch) => (self.winner == Some(branch)).then_some(End::Called),
+        }
+    }
+}
+
+impl Branch {
+    pub(crate) fn side(&self) -> Side<'_> {
+        let transport = self.target.as_ref().map_or(sip::Transport::Udp, |target| target.flow.transport);
+        Side { policy: &self.spec.policy, transport }
+    }
+
+    pub(crate) fn via(index: usize) -> String {
+        format!("b{index}")
+    }
+}

@@ -1,0 +1,456 @@
+//! Branches: where they are, what they are offered, and how they end.
+
+use std::collections::VecDeque;
+use std::time::Instant;
+
+use session::{Negotiation, Request as SessionRequest};
+use sip::{
+    Body, BranchId, Description, DialogHandle, DigestPolicy, DigestSession, Flow, ForkAction, Headers, Reason, Request,
+    Response, StatusCode, Target, Warning, name, next_attempt,
+};
+
+use super::incoming::is_sips;
+use super::{Branch, Call, Place, Spec, Then};
+use crate::headers::{self, Invitation};
+use crate::policy::{self, Side};
+use crate::routes::Caller;
+use crate::{B2bua, Bridging, CleartextPolicy, Fact, description};
+
+impl B2bua {
+    /// Does what the fork wants.
+    pub(crate) fn perform(&mut self, now: Instant, call: &mut Call, actions: Vec<ForkAction<Spec>>) {
+        let mut actions = VecDeque::from(actions);
+        let mut starts = false;
+        while let Some(action) = actions.pop_front() {
+            match action {
+                ForkAction::Start { branch, target, max_breadth } => {
+                    if !std::mem::replace(&mut starts, true) {
+                        call.groups_left = call.groups_left.saturating_sub(1);
+                        if call.groups_left > 0 {
+                            self.wake(call, now + self.config.ring_time);
+                        }
+                    }
+                    self.start_branch(call, branch, target, max_breadth);
+                }
+                ForkAction::Cancel { branch, reason } => {
+                    let Some(own) = call.branches.get_mut(branch.0) else { continue };
+                    match own.leg {
+                        // Where this fails, its end is on its way.
+                        Some(leg) => drop(self.ua.cancel(now, leg, reason)),
+                        None if !own.over => {
+                            own.over = true;
+                            let response = call.request.respond(StatusCode::REQUEST_TERMINATED);
+                            actions.extend(call.fork.handle_failure(branch, response));
+                        }
+                        None => {}
+                    }
+                }
+                ForkAction::Answer { branch } => self.win(now, call, branch.0),
+                ForkAction::Release { branch } => {
+                    if let Some(dialog) = call.branches.get_mut(branch.0).and_then(|branch| branch.dialog.take()) {
+                        let _ = self.ua.bye(now, dialog, None);
+                    }
+                }
+                ForkAction::Fail(response) => {
+                    let (status, headers) = self.failure_for_caller(call, &response);
+                    self.refuse_caller(now, call, status, &headers);
+                    self.delete(now, call);
+                }
+            }
+        }
+    }
+
+    fn start_branch(&mut self, call: &mut Call, branch: BranchId, spec: Spec, max_breadth: u32) {
+        match spec.target.clone() {
+            Some(target) => call.queue.push_back(super::Job::Located { branch: branch.0, targets: Ok(vec![target]) }),
+            None => self.locate(call.number, branch.0, spec.uri.clone()),
+        }
+        call.branches.push(Branch {
+            spec,
+            max_breadth,
+            targets: VecDeque::new(),
+            target: None,
+            leg: None,
+            call_id: String::new(),
+            dialog: None,
+            tag: String::new(),
+            offer: None,
+            digest: None,
+            offered: false,
+            over: false,
+        });
+    }
+
+    pub(super) fn located(
+        &mut self,
+        now: Instant,
+        call: &mut Call,
+        index: usize,
+        targets: Result<Vec<Target>, String>,
+    ) {
+        let Some(branch) = call.branches.get_mut(index).filter(|branch| !branch.over) else { return };
+        match targets {
+            Ok(targets) => branch.targets = targets.into(),
+            Err(why) => call.why = why,
+        }
+        self.try_next_target(now, call, index);
+    }
+
+    /// Offers to the branch where it is next.
+    fn try_next_target(&mut self, now: Instant, call: &mut Call, index: usize) {
+        let Some(branch) = call.branches.get_mut(index) else { return };
+        let Some(target) = branch.targets.pop_front() else {
+            let response = call.request.respond(StatusCode::SERVICE_UNAVAILABLE);
+            return self.give_up_branch(now, call, index, response);
+        };
+        let (flow, uri) = (target.flow, branch.spec.uri.clone());
+        branch.target = Some(target);
+        if let Err((code, why)) = self.check_sips(call, &flow, &uri) {
+            let mut response = call.request.respond(StatusCode::TEMPORARILY_UNAVAILABLE);
+            response.headers.extend(&self.warning(code, why));
+            return self.give_up_branch(now, call, index, response);
+        }
+        let Some(branch) = call.branches.get(index) else { return };
+        let Some(sdp) = call.offer.clone() else { return self.invite(now, call, index) };
+        if branch.offer.is_some() {
+            return self.invite(now, call, index);
+        }
+        let is_secure = description::is_secure(&sdp);
+        let from = Side { policy: &call.caller.policy, transport: call.caller.flow.transport };
+        let to = branch.side();
+        let options = policy::offer(from, to, is_secure);
+        if policy::offers_sdes(to, is_secure)
+            && let Err(headers) = self.check_cleartext(&flow)
+        {
+            let mut response = call.request.respond(StatusCode::NOT_ACCEPTABLE_HERE);
+            response.headers.extend(&headers);
+            return self.give_up_branch(now, call, index, response);
+        }
+        let offer = Negotiation {
+            call_id: call.session.clone(),
+            from_tag: call.caller.tag.clone(),
+            to_tag: None,
+            via_branch: Some(Branch::via(index)),
+            sdp,
+            received_from: Some(call.caller.flow.peer.ip()),
+            options,
+        };
+        self.await_reply(call, SessionRequest::Offer(Box::new(offer)), Then::Invite { branch: index });
+    }
+
+    /// Calls the branch, with our offer if there is one.
+    pub(super) fn invite(&mut self, now: Instant, call: &mut Call, index: usize) {
+        let (call_id, tag) = (self.ua.token(), self.ua.token());
+        let Some(branch) = call.branches.get_mut(index) else { return };
+        let Some(target) = branch.target.clone() else { return };
+        branch.call_id = call_id;
+        let secure = is_sips(&branch.spec.uri);
+        let invitation = Invitation {
+            config: &self.config,
+            caller: &call.request,
+            uri: branch.spec.uri.clone(),
+            call_id: &branch.call_id,
+            tag: &tag,
+            contact: headers::contact(&target.sent_by, target.flow.transport, secure),
+            max_forwards: call.max_forwards,
+            max_breadth: branch.max_breadth,
+        };
+        let mut request = invitation.request();
+        match &branch.offer {
+            Some(offer) => request.set_body(Some("application/sdp"), offer.clone()),
+            // Its offer shall come in its 200: there is nobody yet to answer one in a reliable provisional response.
+            None => request.headers.push(name::SUPPORTED, "timer"),
+        }
+        if self.config.relay_challenges {
+            request.headers.copy(&call.request.headers, name::PROXY_AUTHORIZATION);
+        }
+        self.send_invite(now, call, index, request, target);
+    }
+
+    fn send_invite(&mut self, now: Instant, call: &mut Call, index: usize, request: Request, target: Target) {
+        match self.ua.invite_onward(now, request, target, Some(&call.loop_token)) {
+            Ok(leg) => {
+                self.by_leg.insert(leg, (call.number, Place::Branch(index)));
+                call.legs.push(leg);
+                if let Some(branch) = call.branches.get_mut(index) {
+                    branch.leg = Some(leg);
+                }
+            }
+            Err(error) => {
+                call.why = error.to_string();
+                let response = call.request.respond(StatusCode::SERVICE_UNAVAILABLE);
+                self.give_up_branch(now, call, index, response);
+            }
+        }
+    }
+
+    /// The fork hears that a branch has failed.
+    pub(super) fn give_up_branch(&mut self, now: Instant, call: &mut Call, index: usize, response: Response) {
+        let Some(branch) = call.branches.get_mut(index) else { return };
+        branch.over = true;
+        branch.leg = None;
+        let actions = call.fork.handle_failure(BranchId(index), response);
+        self.perform(now, call, actions);
+    }
+
+    /// A final response that is no 2xx: once more with credentials, or to the next address, or it was that.
+    pub(super) fn branch_failed(
+        &mut self,
+        now: Instant,
+        call: &mut Call,
+        index: usize,
+        response: Response,
+        request: Request,
+    ) {
+        let Some(branch) = call.branches.get_mut(index).filter(|branch| !branch.over) else { return };
+        branch.leg = None;
+        let status = response.status();
+        let challenged = matches!(status, StatusCode::UNAUTHORIZED | StatusCode::PROXY_AUTHENTICATION_REQUIRED);
+        if !call.ended && challenged && branch.spec.trunk.is_some() {
+            let mut next = request.clone();
+            let target = branch.target.clone();
+            if self.authorize(call, index, &mut next, &response)
+                && let Some(target) = target
+            {
+                return self.send_invite(now, call, index, next_attempt(&next), target);
+            }
+        }
+        // RFC 3263 §4.3: no answer at all (the user agent's own word has no To tag), or 503.
+        let own_word = response.headers.to().is_ok_and(|to| to.tag().is_none());
+        let unreachable =
+            status == StatusCode::SERVICE_UNAVAILABLE || (own_word && status == StatusCode::REQUEST_TIMEOUT);
+        let more = call.branches.get(index).is_some_and(|branch| !branch.targets.is_empty());
+        if unreachable && more && !call.ended {
+            return self.try_next_target(now, call, index);
+        }
+        self.give_up_branch(now, call, index, response);
+    }
+
+    /// Answers a challenge with the credentials that we have for the trunk.
+    pub(super) fn authorize(
+        &mut self,
+        call: &mut Call,
+        index: usize,
+        request: &mut Request,
+        response: &Response,
+    ) -> bool {
+        let seed = self.seed();
+        let Some(branch) = call.branches.get_mut(index) else { return false };
+        let Some(trunk) = branch.spec.trunk.and_then(|place| self.config.trunks.get(place)) else { return false };
+        let Some(account) = trunk.account.clone() else { return false };
+        let digest = branch.digest.get_or_insert_with(|| DigestSession::new(DigestPolicy::default(), seed));
+        match digest.answer(&[account], request, response) {
+            Ok(()) => true,
+            Err(error) => {
+                let trunk = trunk.name.clone();
+                self.tell(Fact::TrunkRejectsUs { trunk, why: error.to_string() });
+                false
+            }
+        }
+    }
+
+    pub(super) fn progressed(
+        &mut self,
+        now: Instant,
+        call: &mut Call,
+        index: usize,
+        dialog: Option<DialogHandle>,
+        response: &Response,
+        description: Option<Description>,
+    ) {
+        let status = response.status();
+        if call.ended || call.winner.is_some() || status == StatusCode::EARLY_DIALOG_TERMINATED {
+            return;
+        }
+        let headers = headers::carried(&self.config, &response.headers);
+        match (description, dialog) {
+            (Some(Description::Answer(body) | Description::Preview(body)), Some(dialog)) if call.offer.is_some() => {
+                let tag = self.tag_of(index, dialog);
+                let then = Then::Ring { branch: index, status, headers };
+                self.ask_answer(now, call, index, &tag, &body, then);
+            }
+            (Some(Description::Offer(_)), Some(dialog)) => {
+                // We did not say that we know reliable responses.
+                let _ = self.ua.refuse(now, dialog, StatusCode::NOT_ACCEPTABLE_HERE, &Headers::new());
+            }
+            _ => drop(self.ua.ring(now, call.caller.leg, status, None, &headers)),
+        }
+    }
+
+    pub(super) fn answered(
+        &mut self,
+        now: Instant,
+        call: &mut Call,
+        index: usize,
+        dialog: DialogHandle,
+        _response: &Response,
+        description: Option<Description>,
+    ) {
+        let tag = self.tag_of(index, dialog);
+        let agreed =
+            self.ua.negotiation(dialog).and_then(|negotiation| negotiation.agreed()).map(|own| own.remote.clone());
+        let Some(branch) = call.branches.get_mut(index) else { return };
+        branch.dialog = Some(dialog);
+        if call.ended || call.winner.is_some() || branch.over {
+            branch.over = true;
+            let actions = call.fork.handle_success(BranchId(index));
+            return self.perform(now, call, actions);
+        }
+        branch.tag.clone_from(&tag);
+        match (description, agreed) {
+            (Some(Description::Offer(body)), _) if call.offer.is_none() => self.late_offer(now, call, index, &body),
+            // What a reliable provisional response of this dialog has brought before counts again: it has won.
+            (Some(Description::Answer(body)), _) | (None, Some(body)) if call.offer.is_some() => {
+                self.ask_answer(now, call, index, &tag, &body, Then::Accept { branch: index });
+            }
+            _ => {
+                call.why = "the called party left out its description".to_owned();
+                self.release_branch(now, call, index, StatusCode::SERVER_INTERNAL_ERROR);
+            }
+        }
+    }
+
+    /// A branch that answered something that will not do.
+    pub(super) fn release_branch(&mut self, now: Instant, call: &mut Call, index: usize, status: StatusCode) {
+        let Some(branch) = call.branches.get_mut(index) else { return };
+        if let Some(dialog) = branch.dialog.take() {
+            // One with an open offer must be acknowledged with its refusal.
+            if self.ua.refuse(now, dialog, status, &Headers::new()).is_err() {
+                let _ = self.ua.bye(now, dialog, Some(Reason::sip(status, status.reason())));
+            }
+        }
+        let response = call.request.respond(status);
+        self.give_up_branch(now, call, index, response);
+    }
+
+    fn ask_answer(&mut self, now: Instant, call: &mut Call, index: usize, tag: &str, body: &Body, then: Then) {
+        let Some(branch) = call.branches.get(index) else { return };
+        let Some(sdp) = description::of(body) else {
+            if matches!(then, Then::Accept { .. }) {
+                self.release_branch(now, call, index, StatusCode::NOT_ACCEPTABLE_HERE);
+            }
+            return;
+        };
+        let to = Side { policy: &call.caller.policy, transport: call.caller.flow.transport };
+        let answer = Negotiation {
+            call_id: call.session.clone(),
+            from_tag: call.caller.tag.clone(),
+            to_tag: Some(tag.to_owned()),
+            via_branch: Some(Branch::via(index)),
+            sdp,
+            received_from: branch.target.as_ref().map(|target| target.flow.peer.ip()),
+            options: policy::answer(branch.side(), to),
+        };
+        self.await_reply(call, SessionRequest::Answer(Box::new(answer)), then);
+    }
+
+    fn late_offer(&mut self, now: Instant, call: &mut Call, index: usize, body: &Body) {
+        let Some(branch) = call.branches.get(index) else { return };
+        let Some(sdp) = description::of(body) else {
+            return self.release_branch(now, call, index, StatusCode::NOT_ACCEPTABLE_HERE);
+        };
+        let to = Side { policy: &call.caller.policy, transport: call.caller.flow.transport };
+        let is_secure = description::is_secure(&sdp);
+        let from_flow = branch.target.as_ref().map(|target| target.flow);
+        let offer = Negotiation {
+            call_id: call.session.clone(),
+            from_tag: branch.tag.clone(),
+            to_tag: Some(call.caller.tag.clone()),
+            via_branch: None,
+            sdp: sdp.clone(),
+            received_from: from_flow.map(|flow| flow.peer.ip()),
+            options: policy::offer(branch.side(), to, is_secure),
+        };
+        let refused = match from_flow {
+            Some(flow) => {
+                let policy = branch.spec.policy.clone();
+                let side = Side { policy: &policy, transport: flow.transport };
+                self.check_offer(side, &flow, &sdp).is_err()
+            }
+            None => false,
+        };
+        let caller = call.caller.flow;
+        if refused || (policy::offers_sdes(to, is_secure) && self.check_cleartext(&caller).is_err()) {
+            return self.release_branch(now, call, index, StatusCode::NOT_ACCEPTABLE_HERE);
+        }
+        self.await_reply(call, SessionRequest::Offer(Box::new(offer)), Then::Accept { branch: index });
+    }
+
+    /// What the session calls a dialog of a branch: no two parties of a call can have one name, whatever tags they choose.
+    fn tag_of(&self, branch: usize, dialog: DialogHandle) -> String {
+        let tag = self.ua.dialog(dialog).map_or("", |dialog| dialog.id().remote_tag.as_str());
+        format!("{}:{tag}", Branch::via(branch))
+    }
+
+    /// Keys in the clear, by policy.
+    pub(crate) fn check_cleartext(&mut self, flow: &Flow) -> Result<(), Headers> {
+        if flow.transport.is_secure() {
+            return Ok(());
+        }
+        let policy = self.config.sdes_over_cleartext;
+        let label = match policy {
+            CleartextPolicy::Refuse => "refused",
+            CleartextPolicy::Warn => "warned",
+            CleartextPolicy::Allow => "allowed",
+        };
+        *self.counters.cleartext_keys.entry(label).or_default() += 1;
+        match policy {
+            CleartextPolicy::Refuse => {
+                let why = format!(
+                    "media keys over {} can be read by others: sip.sdes_over_cleartext is refuse",
+                    flow.transport
+                );
+                return Err(self.warning(399, &why));
+            }
+            CleartextPolicy::Warn if self.warns_first(flow.peer.ip()) => {
+                self.tell(Fact::CleartextKeys { peer: flow.peer, transport: flow.transport.as_str() });
+            }
+            CleartextPolicy::Warn | CleartextPolicy::Allow => {}
+        }
+        Ok(())
+    }
+
+    /// A sips URI promises TLS on every hop (RFC 5630 §4): it is neither given up nor made up on the way.
+    fn check_sips(&mut self, call: &Call, flow: &Flow, uri: &sip::Uri) -> Result<(), (u16, &'static str)> {
+        let fault = match (is_sips(call.request.uri()), is_sips(uri)) {
+            (true, _) if !flow.transport.is_secure() => (380, "SIPS Not Allowed"),
+            (_, true) if !call.caller.flow.transport.is_secure() => (381, "SIPS Required"),
+            _ => return Ok(()),
+        };
+        let allowed = self.config.sips_bridge == Bridging::Allow;
+        *self.counters.sips.entry(if allowed { "bridged" } else { "refused" }).or_default() += 1;
+        if !allowed {
+            return Err(fault);
+        }
+        self.tell(Fact::SipsBridged { call: call.session.clone() });
+        Ok(())
+    }
+
+    /// A Warning in our name.
+    pub(crate) fn warning(&self, code: u16, text: &str) -> Headers {
+        let mut headers = Headers::new();
+        let agent = self.config.realm.clone();
+        headers.push(name::WARNING, Warning { code, agent, text: text.to_owned() });
+        headers
+    }
+
+    /// What the caller is told of the best failure of the branches.
+    fn failure_for_caller(&mut self, call: &Call, response: &Response) -> (StatusCode, Headers) {
+        let status = response.status();
+        let challenged = matches!(status, StatusCode::UNAUTHORIZED | StatusCode::PROXY_AUTHENTICATION_REQUIRED);
+        let relay =
+            challenged && self.config.relay_challenges && matches!(call.who, Caller::User(_) | Caller::Trunk(_));
+        let status = match status {
+            // What we could not answer nobody behind us can: the digest covers what we rewrite.
+            _ if challenged && !relay => StatusCode::FORBIDDEN,
+            // Where somebody went is not told, and not followed.
+            status if status.class() == 3 => StatusCode::TEMPORARILY_UNAVAILABLE,
+            status => status,
+        };
+        (status, self.of_failure(&response.headers, relay))
+    }
+
+    pub(super) fn of_failure(&self, from: &Headers, relay_challenges: bool) -> Headers {
+        headers::of_failure(&self.config, from, relay_challenges)
+    }
+}

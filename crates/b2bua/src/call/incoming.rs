@@ -1,0 +1,269 @@
+//! Requests that begin something: INVITE, REGISTER, OPTIONS.
+
+use std::collections::VecDeque;
+use std::time::Instant;
+
+use sip::{
+    Body, Flow, Fork, Headers, LegId, Method, NameAddr, Request, ServerId, StatusCode, Target, Uri, name,
+    next_max_forwards,
+};
+
+use super::{Call, CallNumber, CallerLeg, Spec};
+use crate::gate::Admission;
+use crate::policy::{self, Side};
+use crate::routes::{self, Caller};
+use crate::{B2bua, Destination, Fact, UriTarget, description, headers};
+
+/// What an INVITE is refused with.
+struct Refused(StatusCode, Headers, &'static str);
+
+impl Refused {
+    fn plain(status: StatusCode, why: &'static str) -> Self {
+        Self(status, Headers::new(), why)
+    }
+}
+
+impl B2bua {
+    pub(crate) fn handle_incoming(&mut self, now: Instant, leg: LegId, request: Request, flow: Flow) {
+        self.counters.calls += 1;
+        match self.consider(now, leg, request, flow) {
+            Ok(call) => {
+                let sip_call_id = call.request.headers.call_id().unwrap_or_default();
+                self.tell(Fact::Began { call: call.session.clone(), sip_call_id });
+                self.begin(now, call);
+            }
+            Err(Refused(status, headers, why)) => {
+                // A challenge is no failure.
+                if status != StatusCode::UNAUTHORIZED {
+                    *self.counters.failures.entry(status.code()).or_default() += 1;
+                    tracing::debug!(%status, why, "sip: call refused");
+                }
+                let _ = self.ua.reject(now, leg, status, &headers);
+            }
+        }
+    }
+
+    fn consider(&mut self, now: Instant, leg: LegId, mut request: Request, flow: Flow) -> Result<Call, Refused> {
+        if self.draining || self.calls.len() >= self.config.limits.calls {
+            self.counters.overload += 1;
+            let mut headers = Headers::new();
+            headers.push(name::RETRY_AFTER, self.config.limits.retry_after);
+            return Err(Refused(StatusCode::SERVICE_UNAVAILABLE, headers, "too many calls, or draining"));
+        }
+        let max_forwards = next_max_forwards(&request).map_err(|status| Refused::plain(status, "too many hops"))?;
+        let own = headers::sent_by(&self.config, &flow);
+        if self.loops.detects(&request, std::slice::from_ref(&own)) {
+            return Err(Refused::plain(StatusCode::LOOP_DETECTED, "loop"));
+        }
+        let mut facts = Vec::new();
+        let admission = self.gate.admit(now, &self.config, &request, &flow, &mut self.counters, &mut facts);
+        facts.into_iter().for_each(|fact| self.tell(fact));
+        let who = match admission {
+            Admission::Caller(who, _) => who,
+            Admission::Refused(status, headers) => return Err(Refused(status, headers, "not authenticated")),
+        };
+        let from = request.headers.from().map_err(|fault| Refused::plain(fault.status(), "no From"))?;
+        if let Caller::User(name) = &who
+            && from.uri.as_sip().and_then(|uri| uri.user_unescaped()).as_ref() != Some(name)
+        {
+            return Err(Refused::plain(StatusCode::FORBIDDEN, "From is not the user that was authenticated"));
+        }
+        let user = request.uri().as_sip().and_then(|uri| uri.user_unescaped()).unwrap_or_default();
+        let route = routes::find(&self.config, &who, &user).ok_or(Refused::plain(StatusCode::NOT_FOUND, "no route"))?;
+        let to = route.to.clone();
+        let policy = match &who {
+            Caller::Trunk(trunk) => {
+                self.config.trunks.get(*trunk).map(|trunk| trunk.policy.clone()).unwrap_or_default()
+            }
+            Caller::User(_) => self.config.phones.clone(),
+        };
+        let body = Body::of(&request.headers, request.body()).filter(Body::has_sdp);
+        let offer = body.as_ref().and_then(description::of);
+        if body.is_some() && offer.is_none() {
+            return Err(Refused::plain(StatusCode::NOT_ACCEPTABLE_HERE, "no session description in the body"));
+        }
+        if let Some(offer) = &offer {
+            let side = Side { policy: &policy, transport: flow.transport };
+            self.check_offer(side, &flow, offer).map_err(|headers| {
+                Refused(StatusCode::NOT_ACCEPTABLE_HERE, headers, "the offer is not secure enough")
+            })?;
+        }
+        let groups = self.targets(&to, &user)?;
+        let dialog = self.ua.dialogs_of(leg).first().copied();
+        let contact = headers::contact(&own, flow.transport, is_sips(request.uri()));
+        let _ = self.ua.set_contact(leg, contact);
+        let loop_token = self.loops.token(&request);
+        request.set_body(None, Vec::new());
+        let number = CallNumber(self.new_number());
+        Ok(Call {
+            number,
+            session: format!("sip-{}", self.ua.token()),
+            caller: CallerLeg {
+                leg,
+                dialog,
+                flow,
+                policy,
+                tag: format!("a:{}", from.tag().unwrap_or_default()),
+                over: false,
+                accepted: false,
+            },
+            who,
+            max_forwards,
+            loop_token,
+            echo: to == Destination::Echo,
+            groups_left: groups.len(),
+            fork: Fork::new(request.clone(), groups),
+            request,
+            offer,
+            branches: Vec::new(),
+            winner: None,
+            answer: None,
+            own_failure: None,
+            why: String::new(),
+            busy: None,
+            queue: VecDeque::new(),
+            exchange: None,
+            own_offers: VecDeque::new(),
+            own_waits: false,
+            passing: Vec::new(),
+            ended: false,
+            deleted: false,
+            timer: None,
+            legs: vec![leg],
+            dialogs: dialog.into_iter().collect(),
+        })
+    }
+
+    /// Whether an offer of this side may go on; the headers say why not.
+    pub(crate) fn check_offer(&mut self, side: Side<'_>, flow: &Flow, offer: &[u8]) -> Result<(), Headers> {
+        if let Some(why) = policy::refuses(side, description::is_secure(offer)) {
+            return Err(self.warning(399, why));
+        }
+        if description::has_sdes_keys(offer) {
+            self.check_cleartext(flow)?;
+        }
+        Ok(())
+    }
+
+    fn targets(&self, to: &Destination, user: &str) -> Result<Vec<Vec<Spec>>, Refused> {
+        let mut groups = match to {
+            Destination::Echo => Vec::new(),
+            Destination::Registered => {
+                if !self.users.contains(user) {
+                    return Err(Refused::plain(StatusCode::NOT_FOUND, "no such user"));
+                }
+                vec![self.contacts(user)]
+            }
+            Destination::Trunk(name) => {
+                let found = self.config.trunks.iter().enumerate().find(|(_, trunk)| trunk.name == *name);
+                let Some((place, trunk)) = found else {
+                    return Err(Refused::plain(StatusCode::NOT_FOUND, "no such trunk"));
+                };
+                let uri = with_user(&trunk.uri, user);
+                vec![vec![Spec { uri, target: None, policy: trunk.policy.clone(), trunk: Some(place) }]]
+            }
+            Destination::Targets(groups) => {
+                let of = |target: &UriTarget| match target {
+                    UriTarget::User(user) => self.contacts(user),
+                    UriTarget::Uri(uri) => {
+                        let policy = self.config.phones.clone();
+                        vec![Spec { uri: uri.clone(), target: None, policy, trunk: None }]
+                    }
+                };
+                groups.iter().map(|group| group.iter().flat_map(of).collect()).collect()
+            }
+        };
+        groups.retain(|group| !group.is_empty());
+        let mut left = self.config.limits.targets;
+        for group in &mut groups {
+            group.truncate(left);
+            left -= group.len();
+        }
+        Ok(groups)
+    }
+
+    /// Where a user of ours has registered.
+    pub(crate) fn contacts(&self, user: &str) -> Vec<Spec> {
+        let spec = |binding: &crate::registrar::Binding| Spec {
+            uri: binding.contact.uri.clone(),
+            target: Some(Target { flow: binding.flow, sent_by: headers::sent_by(&self.config, &binding.flow) }),
+            policy: self.config.phones.clone(),
+            trunk: None,
+        };
+        self.registrar.bindings(user).iter().map(spec).collect()
+    }
+
+    pub(crate) fn handle_out_of_dialog(&mut self, now: Instant, server: ServerId, request: &Request, flow: &Flow) {
+        let response = match request.method() {
+            Method::Register => self.register(now, request, flow),
+            Method::Options => {
+                let mut response = request.respond(StatusCode::OK);
+                self.capabilities.describe(&mut response);
+                response
+            }
+            _ => {
+                let mut response = request.respond(StatusCode::METHOD_NOT_ALLOWED);
+                response.headers.push(name::ALLOW, self.capabilities.allow());
+                response
+            }
+        };
+        let _ = self.ua.respond(now, server, response);
+    }
+
+    fn register(&mut self, now: Instant, request: &Request, flow: &Flow) -> sip::Response {
+        let mut facts = Vec::new();
+        let admission = self.gate.authenticate(now, request, flow, &mut self.counters, &mut facts);
+        facts.into_iter().for_each(|fact| self.tell(fact));
+        let with = |status, headers: &Headers| {
+            let mut response = request.respond(status);
+            response.headers.extend(headers);
+            response
+        };
+        let (user, accepted) = match admission {
+            Admission::Caller(Caller::User(user), accepted) => (user, accepted),
+            Admission::Caller(Caller::Trunk(_), _) => return with(StatusCode::FORBIDDEN, &Headers::new()),
+            Admission::Refused(status, headers) => return with(status, &headers),
+        };
+        let to = request.headers.to().ok().and_then(|to| to.uri.as_sip()?.user_unescaped());
+        let mut response = if to.as_ref() != Some(&user) {
+            with(StatusCode::FORBIDDEN, &Headers::new())
+        } else {
+            match self.registrar.register(now, &user, request, flow, &self.config.limits) {
+                Ok(contacts) => {
+                    self.counters.registrations += 1;
+                    let mut response = request.respond(StatusCode::OK);
+                    for (contact, seconds) in contacts {
+                        response.headers.push(name::CONTACT, with_expiry(contact, seconds));
+                    }
+                    response
+                }
+                Err((status, headers)) => with(status, &headers),
+            }
+        };
+        if let Some(accepted) = accepted {
+            self.gate.prove(now, &accepted, &mut response);
+        }
+        response
+    }
+}
+
+fn with_expiry(mut contact: NameAddr, seconds: u64) -> NameAddr {
+    contact.params.set("expires", Some(&seconds.to_string()));
+    contact
+}
+
+pub(super) fn is_sips(uri: &Uri) -> bool {
+    uri.as_sip().is_some_and(|uri| uri.secure)
+}
+
+fn with_user(uri: &Uri, user: &str) -> Uri {
+    match uri {
+        Uri::Sip(uri) => {
+            let mut uri = uri.clone();
+            let escaped = sip::SipUri::new(Some(user), uri.host.clone(), None).user;
+            uri.user = escaped;
+            Uri::Sip(uri)
+        }
+        other => other.clone(),
+    }
+}

@@ -1,0 +1,145 @@
+//! What a call does with the session's replies.
+
+use std::time::Instant;
+
+use session::{Delete, Refusal, Reply, Request as SessionRequest, Token};
+use sip::{Body, BranchId, Headers, StatusCode, name};
+
+use super::{Branch, Call, End, Exchange, Then};
+use crate::B2bua;
+
+impl B2bua {
+    pub(crate) fn take_reply(&mut self, now: Instant, call: &mut Call, token: Token, reply: Result<Reply, Refusal>) {
+        let Some((_, then)) = call.busy.take_if(|(own, _)| *own == token) else { return };
+        let sdp = match reply {
+            Ok(Reply::Sdp(rewritten)) => Ok(rewritten.sdp),
+            Ok(_) => Err(Refusal::NoSdp),
+            Err(refusal) => Err(refusal),
+        };
+        match then {
+            Then::Invite { branch } => self.branch_offered(now, call, branch, sdp),
+            Then::Ring { branch, status, headers } => self.ring_with(now, call, branch, status, &headers, sdp),
+            Then::Accept { branch } => self.branch_accepted(now, call, branch, sdp),
+            Then::Reoffer { from } => self.reoffered(now, call, from, sdp),
+            Then::Reanswer { to } => self.reanswered(now, call, to, sdp),
+            Then::WantedOffer { from } => self.wanted_offer_written(now, call, from, sdp),
+            Then::OwnOffer { to } => self.own_offer_written(now, call, to, sdp),
+            Then::OwnAnswer { from } => self.own_offer_agreed(call, from, &sdp),
+        }
+    }
+
+    fn branch_offered(&mut self, now: Instant, call: &mut Call, index: usize, sdp: Result<Vec<u8>, Refusal>) {
+        let Some(branch) = call.branches.get_mut(index) else { return };
+        match sdp {
+            Ok(sdp) => {
+                branch.offer = Some(sdp);
+                branch.offered = true;
+                self.invite(now, call, index);
+            }
+            Err(refusal) => {
+                let (status, headers) = self.refusal(&refusal);
+                call.why = refusal.to_string();
+                if status == StatusCode::SERVICE_UNAVAILABLE {
+                    call.own_failure = Some((status, headers.clone()));
+                }
+                let mut response = call.request.respond(status);
+                response.headers.extend(&headers);
+                self.give_up_branch(now, call, index, response);
+            }
+        }
+    }
+
+    fn ring_with(
+        &mut self,
+        now: Instant,
+        call: &mut Call,
+        _branch: usize,
+        status: StatusCode,
+        headers: &Headers,
+        sdp: Result<Vec<u8>, Refusal>,
+    ) {
+        if call.ended || call.winner.is_some() {
+            return;
+        }
+        // Without early media it rings all the same.
+        let body = sdp.ok().map(Body::sdp);
+        if self.ua.ring(now, call.caller.leg, status, body, headers).is_err() {
+            let _ = self.ua.ring(now, call.caller.leg, status, None, headers);
+        }
+    }
+
+    fn branch_accepted(&mut self, now: Instant, call: &mut Call, index: usize, sdp: Result<Vec<u8>, Refusal>) {
+        match sdp {
+            Ok(sdp) => {
+                call.answer = Some(sdp);
+                if let Some(branch) = call.branches.get_mut(index) {
+                    branch.over = true;
+                    branch.offered = true;
+                }
+                let actions = call.fork.handle_success(BranchId(index));
+                self.perform(now, call, actions);
+            }
+            Err(refusal) => {
+                let (status, _) = self.refusal(&refusal);
+                call.why = refusal.to_string();
+                self.release_branch(now, call, index, status);
+            }
+        }
+    }
+
+    /// This branch has won: the caller gets its 200.
+    pub(super) fn win(&mut self, now: Instant, call: &mut Call, index: usize) {
+        call.winner = Some(index);
+        self.counters.answered += 1;
+        let answer = call.answer.take().map(Body::sdp);
+        match self.ua.accept(now, call.caller.leg, answer, &Headers::new()) {
+            Ok(dialog) => {
+                call.caller.accepted = true;
+                call.caller.dialog = Some(dialog);
+                if call.offer.is_none() {
+                    call.exchange = Some(Exchange::Given { to: End::Caller });
+                }
+            }
+            Err(error) => {
+                // The caller has given up just then; or it wants what cannot be.
+                call.why = error.to_string();
+                self.refuse_caller(now, call, StatusCode::SERVER_INTERNAL_ERROR, &Headers::new());
+                self.end(now, call, "the caller cannot be answered", None);
+            }
+        }
+        for (other, branch) in call.branches.iter_mut().enumerate() {
+            if other != index && std::mem::take(&mut branch.offered) {
+                let delete = Delete {
+                    call_id: call.session.clone(),
+                    via_branch: Some(Branch::via(other)),
+                    delay: Some(std::time::Duration::ZERO),
+                    fast: true,
+                    ..Delete::default()
+                };
+                self.ask(SessionRequest::Delete(delete));
+            }
+        }
+    }
+
+    /// What a refusal of the session is for the peer whose description it was.
+    pub(super) fn refusal(&self, refusal: &Refusal) -> (StatusCode, Headers) {
+        match refusal {
+            Refusal::LoadLimit(_)
+            | Refusal::OutOfPorts(_)
+            | Refusal::WorkerSilent
+            | Refusal::MediaHalfAway(_)
+            | Refusal::CallEnded => {
+                let mut headers = Headers::new();
+                headers.push(name::RETRY_AFTER, self.config.limits.retry_after);
+                (StatusCode::SERVICE_UNAVAILABLE, headers)
+            }
+            Refusal::OfferPending => (StatusCode::REQUEST_PENDING, Headers::new()),
+            Refusal::Unreadable(_)
+            | Refusal::Incomplete(_)
+            | Refusal::NotRewritable(_)
+            | Refusal::Unsupported(_)
+            | Refusal::NoSdp => (StatusCode::NOT_ACCEPTABLE_HERE, self.warning(399, &refusal.to_string())),
+            _ => (StatusCode::SERVER_INTERNAL_ERROR, Headers::new()),
+        }
+    }
+}

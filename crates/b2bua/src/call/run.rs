@@ -1,0 +1,192 @@
+//! What each job of a call does.
+
+use std::time::Instant;
+
+use session::{Delete, EndReason, Request as SessionRequest};
+use sip::{CallEvent, DialogHandle, EndCause, Headers, Reason, StatusCode};
+
+use super::{Call, End, Exchange, Job, OwnOffer, Place, Then};
+use crate::{B2bua, Fact};
+
+impl B2bua {
+    /// A call begins: the first group of targets is called.
+    pub(crate) fn start(&mut self, now: Instant, call: &mut Call) {
+        if call.echo {
+            // There is nobody to call.
+            call.fork.cancel(None);
+            return self.echo(now, call);
+        }
+        let actions = call.fork.start();
+        self.perform(now, call, actions);
+    }
+
+    pub(crate) fn carry_out(&mut self, now: Instant, call: &mut Call, job: Job) {
+        match job {
+            Job::Located { branch, targets } => self.located(now, call, branch, targets),
+            Job::SessionEnded(reason) => self.session_ended(now, call, reason),
+            Job::KeySpent(tag) => {
+                let end = if tag == call.caller.tag { End::Caller } else { End::Called };
+                if tag == call.tag(end) && !call.own_offers.contains(&OwnOffer::Renew(end)) {
+                    call.own_offers.push_back(OwnOffer::Renew(end));
+                }
+            }
+            Job::Due => {
+                call.own_waits = false;
+                if call.winner.is_none() && !call.ended {
+                    let actions = call.fork.give_up();
+                    self.perform(now, call, actions);
+                }
+            }
+            Job::Event(place, event) => self.event(now, call, place, event),
+        }
+    }
+
+    fn event(&mut self, now: Instant, call: &mut Call, place: Place, event: CallEvent) {
+        match (place, event) {
+            (Place::Branch(branch), CallEvent::Progress { dialog, response, description, .. }) => {
+                self.progressed(now, call, branch, dialog, &response, description);
+            }
+            (Place::Branch(branch), CallEvent::Answered { dialog, response, description, .. }) => {
+                self.answered(now, call, branch, dialog, &response, description);
+            }
+            (Place::Branch(branch), CallEvent::Failed { response, request, .. }) => {
+                self.branch_failed(now, call, branch, *response, *request);
+            }
+            (Place::Caller, CallEvent::Cancelled { request, .. }) => {
+                call.caller.over = true;
+                let reason = request.headers.reasons().ok().and_then(|reasons| reasons.into_iter().next());
+                self.end(now, call, "cancelled by the caller", reason);
+            }
+            (Place::Caller, CallEvent::Established { dialog }) if call.ended => drop(self.ua.bye(now, dialog, None)),
+            (place, CallEvent::Ended { dialog, cause, .. }) => self.dialog_ended(now, call, place, dialog, &cause),
+            (place, CallEvent::Offer { dialog, body }) => self.offered(now, call, place, dialog, &body),
+            (place, CallEvent::OfferWanted { dialog }) => self.offer_wanted(now, call, place, dialog),
+            (place, CallEvent::Answer { body, .. }) => self.offer_answered(now, call, place, &body),
+            (place, CallEvent::OfferRefused { dialog, response, request }) => {
+                self.offer_refused(now, call, place, dialog, &response, *request);
+            }
+            (place, CallEvent::OfferWithdrawn { .. }) => {
+                if let (Some(end), Some(Exchange::Forwarded { from, withdrawn })) =
+                    (call.end_of(place), &mut call.exchange)
+                    && end == *from
+                {
+                    *withdrawn = true;
+                }
+            }
+            (_, CallEvent::OfferAgain { .. }) => call.own_waits = false,
+            (place, CallEvent::Request { dialog, server, request }) => {
+                self.request_within(now, call, place, dialog, server, *request);
+            }
+            (_, CallEvent::Response { client, response, .. }) => self.pass_response(now, call, client, &response),
+            _ => {}
+        }
+    }
+
+    fn dialog_ended(&mut self, now: Instant, call: &mut Call, place: Place, dialog: DialogHandle, cause: &EndCause) {
+        let reason = match cause {
+            EndCause::Bye(bye) => bye.headers.reasons().ok().and_then(|reasons| reasons.into_iter().next()),
+            _ => None,
+        };
+        let why = |who: &str| match cause {
+            EndCause::Bye(_) => format!("the {who} hung up"),
+            EndCause::Local => "ended".to_owned(),
+            EndCause::NotChosen => "not chosen".to_owned(),
+            EndCause::NotAcknowledged => format!("the {who} never acknowledged"),
+            EndCause::NoAnswer => format!("the {who} left out an answer"),
+            EndCause::SessionExpired => format!("the {who} did not refresh the session"),
+            EndCause::PeerGone(status) => format!("the {who} is gone ({status})"),
+        };
+        match place {
+            Place::Caller if call.caller.dialog == Some(dialog) => {
+                call.caller.over = true;
+                self.end(now, call, &why("caller"), reason);
+            }
+            Place::Branch(index) if call.winner == Some(index) => {
+                let own = call.branches.get_mut(index).filter(|branch| branch.dialog == Some(dialog));
+                if let Some(branch) = own {
+                    branch.dialog = None;
+                    self.end(now, call, &why("called party"), reason);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn session_ended(&mut self, now: Instant, call: &mut Call, reason: EndReason) {
+        if call.deleted {
+            return;
+        }
+        call.deleted = true;
+        let text = match reason {
+            EndReason::MediaTimeout => "no media",
+            EndReason::OfferTimeout => "no answer",
+            EndReason::Deleted => "ended by the operator",
+            EndReason::WorkerLost | EndReason::PumpLost => "the media relay has failed",
+        };
+        call.own_failure = Some((StatusCode::TEMPORARILY_UNAVAILABLE, Headers::new()));
+        let status = StatusCode::REQUEST_TIMEOUT;
+        self.end(now, call, text, Some(Reason::sip(status, text)));
+    }
+
+    /// The call is over: every leg that lives ends, and the session's call.
+    pub(crate) fn end(&mut self, now: Instant, call: &mut Call, why: &str, reason: Option<Reason>) {
+        if !call.ended {
+            call.ended = true;
+            self.tell(Fact::Over { call: call.session.clone(), why: why.to_owned() });
+        }
+        if !call.caller.over {
+            if call.caller.accepted {
+                // A dialog that is gone has an event on its way.
+                let gone = call.caller.dialog.is_none_or(|dialog| self.ua.bye(now, dialog, reason.clone()).is_err());
+                call.caller.over = gone;
+            } else {
+                self.refuse_caller(now, call, StatusCode::TEMPORARILY_UNAVAILABLE, &Headers::new());
+            }
+        }
+        match call.winner {
+            Some(_) => {
+                if let Some(dialog) = self.dialog_at(call, End::Called) {
+                    let _ = self.ua.bye(now, dialog, reason);
+                }
+            }
+            None => {
+                let actions = call.fork.cancel(reason);
+                self.perform(now, call, actions);
+            }
+        }
+        self.delete(now, call);
+    }
+
+    /// Gives the caller its final response.
+    pub(crate) fn refuse_caller(&mut self, now: Instant, call: &mut Call, status: StatusCode, headers: &Headers) {
+        if std::mem::replace(&mut call.caller.over, true) {
+            return;
+        }
+        let (status, headers) = call.own_failure.take().unwrap_or_else(|| (status, headers.clone()));
+        *self.counters.failures.entry(status.code()).or_default() += 1;
+        if !call.ended {
+            call.ended = true;
+            let why = std::mem::take(&mut call.why);
+            self.tell(Fact::Failed { call: call.session.clone(), status, why });
+        }
+        // A caller that has cancelled has its response.
+        let _ = self.ua.reject(now, call.caller.leg, status, &headers);
+    }
+
+    /// Ends the session's call.
+    pub(crate) fn delete(&mut self, _now: Instant, call: &mut Call) {
+        if std::mem::replace(&mut call.deleted, true) {
+            return;
+        }
+        let delay = Some(std::time::Duration::ZERO);
+        let delete = Delete { call_id: call.session.clone(), delay, fast: true, ..Delete::default() };
+        self.ask(SessionRequest::Delete(delete));
+    }
+
+    /// From here on the call waits for the reply to this.
+    pub(crate) fn await_reply(&mut self, call: &mut Call, request: SessionRequest, then: Then) {
+        let token = self.ask(request);
+        self.expect(token, call.number);
+        call.busy = Some((token, then));
+    }
+}

@@ -1,0 +1,113 @@
+//! What an operator should hear.
+
+use std::fmt;
+use std::net::SocketAddr;
+
+use sip::StatusCode;
+
+/// How much an operator should care.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Severity {
+    /// Of no concern unless one looks for it.
+    Debug,
+    /// What went on.
+    Info,
+    /// Somebody should look.
+    Warn,
+}
+
+/// A fact for the log. Names and URIs of users are in none above [`Severity::Debug`].
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Fact {
+    /// A call begins: the caller's Call-ID and ours, which the session and call records use.
+    Began {
+        /// The session's Call-ID.
+        call: String,
+        /// The caller's.
+        sip_call_id: String,
+    },
+    /// A call is over.
+    Over {
+        /// The session's Call-ID.
+        call: String,
+        /// Why, in words.
+        why: String,
+    },
+    /// A call failed before it was answered.
+    Failed {
+        /// The session's Call-ID.
+        call: String,
+        /// What the caller was told.
+        status: StatusCode,
+        /// Why, in words.
+        why: String,
+    },
+    /// SDES keys crossed a network in the clear; once for each peer.
+    CleartextKeys {
+        /// Who.
+        peer: SocketAddr,
+        /// By what.
+        transport: &'static str,
+    },
+    /// A sips call went on without TLS.
+    SipsBridged {
+        /// The session's Call-ID.
+        call: String,
+    },
+    /// Wrong credentials.
+    WrongCredentials {
+        /// From where.
+        source: SocketAddr,
+        /// What was wrong.
+        fault: &'static str,
+    },
+    /// A source is barred for a while.
+    Barred {
+        /// Which.
+        source: SocketAddr,
+    },
+    /// A trunk does not take our credentials.
+    TrunkRejectsUs {
+        /// Its name.
+        trunk: String,
+        /// Why.
+        why: String,
+    },
+}
+
+impl Fact {
+    /// How much an operator should care.
+    pub fn severity(&self) -> Severity {
+        match self {
+            Self::Began { .. } | Self::Over { .. } | Self::Failed { .. } => Severity::Info,
+            Self::WrongCredentials { .. } => Severity::Debug,
+            Self::CleartextKeys { .. }
+            | Self::SipsBridged { .. }
+            | Self::Barred { .. }
+            | Self::TrunkRejectsUs { .. } => Severity::Warn,
+        }
+    }
+}
+
+impl fmt::Display for Fact {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Began { call, sip_call_id } => {
+                write!(f, "sip: call {call} begins; the caller's Call-ID is {sip_call_id}")
+            }
+            Self::Over { call, why } => write!(f, "sip: call {call} is over: {why}"),
+            Self::Failed { call, status, why } => write!(f, "sip: call {call} failed with {status}: {why}"),
+            Self::CleartextKeys { peer, transport } => write!(
+                f,
+                "sip: media keys (SDES) cross {transport} in the clear, {peer}: whoever reads the signalling can listen; \
+                 option sip.sdes_over_cleartext"
+            ),
+            Self::SipsBridged { call } => {
+                write!(f, "sip: call {call} to a sips URI goes on without TLS; option sip.sips_bridge")
+            }
+            Self::WrongCredentials { source, fault } => write!(f, "sip: wrong credentials from {source}: {fault}"),
+            Self::Barred { source } => write!(f, "sip: {source} is barred for a while: too many wrong passwords"),
+            Self::TrunkRejectsUs { trunk, why } => write!(f, "sip: trunk {trunk}: {why}"),
+        }
+    }
+}

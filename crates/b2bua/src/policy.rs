@@ -1,0 +1,78 @@
+//! From a leg's policy to the options of a session request.
+
+use session::{
+    IceOption, InterfaceOptions, MediaProfile, Options, OsrtpOptions, ReplaceOptions, RtcpMuxOptions, TransportProtocol,
+};
+use sip::Transport;
+
+use crate::{Keying, LegPolicy};
+
+/// One side of an offer: its policy, and how its signalling goes.
+#[derive(Clone, Copy)]
+pub(crate) struct Side<'a> {
+    pub(crate) policy: &'a LegPolicy,
+    pub(crate) transport: Transport,
+}
+
+impl Side<'_> {
+    fn keying(&self) -> Keying {
+        match self.policy.keying {
+            Keying::Auto if matches!(self.transport, Transport::Ws | Transport::Wss) => Keying::WebRtc,
+            keying => keying,
+        }
+    }
+}
+
+/// For an offer of one side to the other.
+pub(crate) fn offer(from: Side<'_>, to: Side<'_>, is_secure: bool) -> Options {
+    let mut options = Options { replace: replace(), interfaces: interfaces(from, to), ..Options::default() };
+    // Opportunistic keys of an offerer are taken wherever its policy does not forbid them.
+    options.osrtp.accept = from.policy.keying != Keying::Plain;
+    let profile = match to.keying() {
+        Keying::WebRtc => {
+            options.flags.web_rtc = true;
+            return options;
+        }
+        Keying::Auto if is_secure => MediaProfile::RtpSavp,
+        Keying::Auto | Keying::Plain => MediaProfile::RtpAvp,
+        Keying::Sdes => MediaProfile::RtpSavp,
+        Keying::Dtls => MediaProfile::UdpTlsRtpSavp,
+        Keying::Osrtp => {
+            options.osrtp = OsrtpOptions { offer: true, ..options.osrtp };
+            MediaProfile::RtpAvp
+        }
+    };
+    options.transport_protocol = Some(TransportProtocol::Profile(profile));
+    options.ice = Some(IceOption::Remove);
+    options.rtcp_mux = RtcpMuxOptions { demux: true, accept: true, ..RtcpMuxOptions::default() };
+    options
+}
+
+/// For the answer of one side to the other, whose offer it was.
+pub(crate) fn answer(from: Side<'_>, to: Side<'_>) -> Options {
+    Options { replace: replace(), interfaces: interfaces(from, to), ..Options::default() }
+}
+
+/// Why an offer of this side is not good enough.
+pub(crate) fn refuses(from: Side<'_>, is_secure: bool) -> Option<&'static str> {
+    let demands = matches!(from.keying(), Keying::Sdes | Keying::Dtls) || from.policy.keying == Keying::WebRtc;
+    (demands && !is_secure).then_some("this leg must be secured: the offer is plain RTP")
+}
+
+/// Whether an offer to this side will have SDES keys.
+pub(crate) fn offers_sdes(to: Side<'_>, is_secure: bool) -> bool {
+    match to.keying() {
+        Keying::Auto => is_secure,
+        Keying::Sdes | Keying::Osrtp => true,
+        Keying::Plain | Keying::Dtls | Keying::WebRtc => false,
+    }
+}
+
+/// Nothing in the description tells of the other side.
+fn replace() -> ReplaceOptions {
+    ReplaceOptions { origin_full: true, session_name: true, sdp_version: true, ..ReplaceOptions::default() }
+}
+
+fn interfaces(from: Side<'_>, to: Side<'_>) -> InterfaceOptions {
+    InterfaceOptions { from: from.policy.interface.clone(), to: to.policy.interface.clone() }
+}

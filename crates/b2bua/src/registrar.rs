@@ -1,0 +1,194 @@
+//! Where our users can be reached (RFC 3261 §10), by the flow that they registered on (RFC 5626 §5.3, without edge proxies).
+
+use std::collections::{BTreeMap, HashMap};
+use std::time::{Duration, Instant};
+
+use sip::{Flow, Headers, NameAddr, Request, StatusCode, Uri, name};
+
+use crate::Limits;
+
+#[derive(Default)]
+pub(crate) struct Registrar {
+    by_user: HashMap<String, Vec<Binding>>,
+    expiries: BTreeMap<(Instant, u64), String>,
+    next: u64,
+}
+
+/// A contact of a user.
+pub(crate) struct Binding {
+    id: u64,
+    pub(crate) contact: NameAddr,
+    /// Where its REGISTER came from: NATs and connections let nothing else through to it.
+    pub(crate) flow: Flow,
+    call_id: String,
+    cseq: u32,
+    until: Instant,
+    /// `+sip.instance` and `reg-id`: the contact is the same whatever its URI (RFC 5626 §6).
+    instance: Option<(String, String)>,
+}
+
+/// What a REGISTER asks for one contact.
+struct Wish {
+    contact: NameAddr,
+    seconds: u32,
+    instance: Option<(String, String)>,
+}
+
+/// The contacts that a user has after its REGISTER, with the seconds that each has left.
+pub(crate) type Registered = Vec<(NameAddr, u64)>;
+
+/// Why a REGISTER was not carried out. Nothing has changed.
+pub(crate) type Refusal = (StatusCode, Headers);
+
+impl Registrar {
+    /// Carries a REGISTER of this user out, wholly or not at all (§10.3).
+    pub(crate) fn register(
+        &mut self,
+        now: Instant,
+        user: &str,
+        request: &Request,
+        flow: &Flow,
+        limits: &Limits,
+    ) -> Result<Registered, Refusal> {
+        self.expire(now);
+        let refuse = |fault: sip::Fault| (fault.status(), Headers::new());
+        let (call_id, cseq) =
+            (request.headers.call_id().map_err(refuse)?, request.headers.cseq().map_err(refuse)?.number);
+        let outdated = |binding: &Binding| binding.call_id == call_id && binding.cseq >= cseq;
+        if request.headers.contact_is_star() {
+            if request.headers.expires().map_err(refuse)? != Some(0) {
+                return Err((StatusCode::BAD_REQUEST, Headers::new()));
+            }
+            if self.bindings(user).iter().any(outdated) {
+                return Err((StatusCode::SERVER_INTERNAL_ERROR, Headers::new()));
+            }
+            self.retain(user, |_| false);
+            return Ok(Vec::new());
+        }
+        let wishes = wishes(request, limits)?;
+        let mut places = self.bindings(user).len();
+        let mut all = self.expiries.len();
+        for wish in &wishes {
+            match self.bindings(user).iter().find(|binding| wish.means(binding)) {
+                Some(binding) if outdated(binding) => {
+                    return Err((StatusCode::SERVER_INTERNAL_ERROR, Headers::new()));
+                }
+                Some(_) if wish.seconds == 0 => (places, all) = (places - 1, all - 1),
+                None if wish.seconds > 0 => (places, all) = (places + 1, all + 1),
+                _ => {}
+            }
+        }
+        if places > limits.contacts {
+            return Err((StatusCode::FORBIDDEN, Headers::new()));
+        }
+        if all > limits.bindings {
+            let mut headers = Headers::new();
+            headers.push(name::RETRY_AFTER, limits.retry_after);
+            return Err((StatusCode::SERVICE_UNAVAILABLE, headers));
+        }
+        for wish in wishes {
+            self.retain(user, |binding| !wish.means(binding));
+            if wish.seconds == 0 {
+                continue;
+            }
+            self.next += 1;
+            let until = now + Duration::from_secs(u64::from(wish.seconds));
+            self.expiries.insert((until, self.next), user.to_owned());
+            self.by_user.entry(user.to_owned()).or_default().push(Binding {
+                id: self.next,
+                contact: wish.contact,
+                flow: *flow,
+                call_id: call_id.clone(),
+                cseq,
+                until,
+                instance: wish.instance,
+            });
+        }
+        let left = |binding: &Binding| binding.until.saturating_duration_since(now).as_secs();
+        Ok(self.bindings(user).iter().map(|binding| (binding.contact.clone(), left(binding))).collect())
+    }
+
+    /// The contacts of a user, oldest first.
+    pub(crate) fn bindings(&self, user: &str) -> &[Binding] {
+        self.by_user.get(user).map_or(&[], Vec::as_slice)
+    }
+
+    /// How many contacts there are.
+    pub(crate) fn len(&self) -> usize {
+        self.expiries.len()
+    }
+
+    pub(crate) fn next_expiry(&self) -> Option<Instant> {
+        self.expiries.keys().next().map(|(at, _)| *at)
+    }
+
+    pub(crate) fn expire(&mut self, now: Instant) {
+        while let Some(entry) = self.expiries.first_entry().filter(|entry| entry.key().0 <= now) {
+            let ((_, id), user) = entry.remove_entry();
+            self.retain(&user, |binding| binding.id != id);
+        }
+    }
+
+    /// A connection is gone, and with it whoever was behind it.
+    pub(crate) fn forget_connection(&mut self, connection: u64) {
+        let on_it = |binding: &Binding| binding.flow.connection == connection;
+        let users: Vec<String> =
+            self.by_user.iter().filter(|(_, own)| own.iter().any(on_it)).map(|(user, _)| user.clone()).collect();
+        for user in users {
+            self.retain(&user, |binding| !on_it(binding));
+        }
+    }
+
+    fn retain(&mut self, user: &str, keep: impl Fn(&Binding) -> bool) {
+        let Some(bindings) = self.by_user.get_mut(user) else { return };
+        let expiries = &mut self.expiries;
+        bindings.retain(|binding| {
+            let keeps = keep(binding);
+            if !keeps {
+                expiries.remove(&(binding.until, binding.id));
+            }
+            keeps
+        });
+        if bindings.is_empty() {
+            self.by_user.remove(user);
+        }
+    }
+}
+
+impl Wish {
+    fn means(&self, binding: &Binding) -> bool {
+        match (&self.instance, &binding.instance) {
+            (Some(own), Some(other)) => own == other,
+            _ => self.contact.uri.is_equivalent(&binding.contact.uri),
+        }
+    }
+}
+
+fn wishes(request: &Request, limits: &Limits) -> Result<Vec<Wish>, Refusal> {
+    let refuse = |fault: sip::Fault| (fault.status(), Headers::new());
+    let (least, most) = limits.expires;
+    let general = request.headers.expires().map_err(refuse)?;
+    let mut wishes: Vec<Wish> = Vec::new();
+    for mut contact in request.headers.contacts().map_err(refuse)? {
+        let own = contact.params.get("expires").and_then(|text| text.parse::<u32>().ok());
+        // §10.3 step 7; a value that cannot be read counts as the longest.
+        let seconds = own.or(general).unwrap_or(most).min(most);
+        if seconds > 0 && seconds < least {
+            let mut headers = Headers::new();
+            headers.push("Min-Expires", least);
+            return Err((StatusCode::INTERVAL_TOO_BRIEF, headers));
+        }
+        let Uri::Sip(_) = contact.uri else { return Err((StatusCode::BAD_REQUEST, Headers::new())) };
+        let instance = contact.params.get("+sip.instance").map(str::to_owned);
+        let instance = instance.zip(contact.params.get("reg-id").map(str::to_owned));
+        contact.params.remove("expires");
+        let wish = Wish { contact, seconds, instance };
+        // The same contact twice: the last one counts.
+        wishes.retain(|other| !other.contact.uri.is_equivalent(&wish.contact.uri));
+        wishes.push(wish);
+        if wishes.len() > limits.contacts {
+            return Err((StatusCode::FORBIDDEN, Headers::new()));
+        }
+    }
+    Ok(wishes)
+}

@@ -1,0 +1,9 @@
+//! The back-to-back user agent between phones, with a real session and a pump that the test plays, under a clock that it
+//! advances.
+
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "any instant serves as the start of the clock")]
+
+mod calls;
+mod offers;
+mod registrations;
+mod world;
