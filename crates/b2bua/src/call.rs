@@ -6,6 +6,7 @@
 //! ```
 
 mod branches;
+mod echo;
 mod exchange;
 mod incoming;
 mod replies;
@@ -87,6 +88,10 @@ pub(crate) enum Then {
     OwnOffer { to: End },
     /// The answer to it, which nobody else waits for.
     OwnAnswer { from: End },
+    /// The session answers for the called party.
+    Echo,
+    /// The session's answer to a later offer of the caller.
+    EchoAgain,
 }
 
 /// An offer that is open between the ends of an answered call.

@@ -53,6 +53,13 @@ pub(crate) fn answer(from: Side<'_>, to: Side<'_>) -> Options {
     Options { replace: replace(), interfaces: interfaces(from, to), ..Options::default() }
 }
 
+/// For an offer that the session answers itself.
+pub(crate) fn echo(from: Side<'_>) -> Options {
+    let mut options = answer(from, from);
+    options.osrtp.accept = from.policy.keying != Keying::Plain;
+    options
+}
+
 /// Why an offer of this side is not good enough.
 pub(crate) fn refuses(from: Side<'_>, is_secure: bool) -> Option<&'static str> {
     let demands = matches!(from.keying(), Keying::Sdes | Keying::Dtls) || from.policy.keying == Keying::WebRtc;

@@ -33,6 +33,9 @@ impl B2bua {
         if let Err(headers) = self.check_offer(side, &flow, &sdp) {
             return self.refuse_offer(now, dialog, StatusCode::NOT_ACCEPTABLE_HERE, &headers);
         }
+        if call.echo {
+            return self.ask_echo(call, sdp, Then::EchoAgain);
+        }
         let then = match call.exchange {
             Some(Exchange::Wanted { from }) if from == end.other() => Then::WantedOffer { from: end },
             Some(_) => return self.refuse_offer(now, dialog, StatusCode::REQUEST_PENDING, &Headers::new()),
@@ -57,7 +60,7 @@ impl B2bua {
         self.await_reply(call, SessionRequest::Offer(Box::new(offer)), then);
     }
 
-    fn refuse_offer(&mut self, now: Instant, dialog: DialogHandle, status: StatusCode, headers: &Headers) {
+    pub(super) fn refuse_offer(&mut self, now: Instant, dialog: DialogHandle, status: StatusCode, headers: &Headers) {
         self.counters.refused_offers += 1;
         // An offer that was withdrawn needs no answer.
         let _ = self.ua.refuse(now, dialog, status, headers);
@@ -119,6 +122,7 @@ impl B2bua {
             (Some(end), Some(other)) if self.ua.reinvite(now, other, None).is_ok() => {
                 call.exchange = Some(Exchange::Wanted { from: end });
             }
+            _ if call.echo => self.refuse_offer(now, dialog, StatusCode::NOT_ACCEPTABLE_HERE, &Headers::new()),
             _ => self.refuse_offer(now, dialog, StatusCode::REQUEST_PENDING, &Headers::new()),
         }
     }

@@ -1,4 +1,4 @@
-//! Requests inside a call that carry no offer, and calls that the session answers itself.
+//! Requests inside a call that carry no offer.
 
 use std::time::Instant;
 
@@ -75,13 +75,5 @@ impl B2bua {
             passed.set_body(Some(&body.content_type), body.bytes);
         }
         let _ = self.ua.respond(now, server, passed);
-    }
-}
-
-impl B2bua {
-    /// The caller wants to hear itself: that is the session's to answer, which cannot yet.
-    pub(crate) fn echo(&mut self, now: Instant, call: &mut Call) {
-        call.why = "the session cannot answer calls itself".to_owned();
-        self.refuse_caller(now, call, StatusCode::NOT_IMPLEMENTED, &sip::Headers::new());
     }
 }

@@ -4,6 +4,8 @@
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "any instant serves as the start of the clock")]
 
 mod calls;
+mod forks;
 mod offers;
 mod registrations;
+mod security;
 mod world;

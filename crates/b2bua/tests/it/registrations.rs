@@ -56,7 +56,7 @@ fn send_as(world: &mut World, at: &str, account: &Account, request: Request) -> 
     assert_eq!(challenge.status(), StatusCode::UNAUTHORIZED);
     let mut next = next_attempt(&request);
     let mut digest = DigestSession::new(DigestPolicy::default(), [3; 32]);
-    digest.answer(&[account.clone()], &mut next, &challenge).unwrap();
+    digest.answer(std::slice::from_ref(account), &mut next, &challenge).unwrap();
     send(world, at, next)
 }
 
