@@ -56,8 +56,11 @@ impl Admission {
         }
     }
 
-    /// Takes a place for a connection from there; [`Admission::disconnect`] gives it back.
-    pub(crate) fn connect(&mut self, ip: IpAddr) -> Result<(), Refusal> {
+    /// Takes a place for a connection from there, which costs as much as a message; [`Admission::disconnect`] gives it back.
+    pub(crate) fn connect(&mut self, now: Instant, ip: IpAddr) -> Result<(), Refusal> {
+        if !self.message(now, ip) {
+            return Err(Refusal::Rate);
+        }
         let held = self.connections_by_source.get(&Source::of(ip)).copied().unwrap_or(0);
         if held >= self.max_per_source && !self.is_trusted(ip) {
             return Err(Refusal::ConnectionsPerSource);
@@ -188,19 +191,20 @@ mod tests {
 
     #[test]
     fn connections_are_bounded_by_source_and_in_total() {
+        let now = moment();
         let mut admission = admission(|limits| {
             limits.connections = 4;
             limits.connections_per_source = 2;
             limits.trusted = vec![(ip("198.51.100.0"), 24)];
         });
-        assert_eq!(admission.connect(ip("192.0.2.1")), Ok(()));
-        assert_eq!(admission.connect(ip("192.0.2.1")), Ok(()));
-        assert_eq!(admission.connect(ip("192.0.2.1")), Err(Refusal::ConnectionsPerSource));
+        assert_eq!(admission.connect(now, ip("192.0.2.1")), Ok(()));
+        assert_eq!(admission.connect(now, ip("192.0.2.1")), Ok(()));
+        assert_eq!(admission.connect(now, ip("192.0.2.1")), Err(Refusal::ConnectionsPerSource));
         admission.disconnect(ip("192.0.2.1"));
         for _ in 0..3 {
-            assert_eq!(admission.connect(ip("198.51.100.77")), Ok(()), "trusted");
+            assert_eq!(admission.connect(now, ip("198.51.100.77")), Ok(()), "trusted");
         }
-        assert_eq!(admission.connect(ip("192.0.2.1")), Err(Refusal::Connections));
+        assert_eq!(admission.connect(now, ip("192.0.2.1")), Err(Refusal::Connections));
         assert_eq!(admission.connections_by_source.len(), 2);
     }
 

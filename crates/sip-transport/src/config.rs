@@ -83,7 +83,7 @@ pub struct TransportLimits {
     pub handshake_time: Duration,
     /// How long a TCP connection of ours may take to be made.
     pub connect_time: Duration,
-    /// Messages and keep-alives of one source in a second, sustained.
+    /// Messages, keep-alives and new connections of one source in a second, sustained.
     pub rate: u32,
     /// Messages that a source may send at once after a silence.
     pub burst: u32,

@@ -156,14 +156,17 @@ impl Link {
         }
         hub.table().remove(connection.flow.connection);
         let left = drain.close().await;
-        // The place is free before the user hears of it.
-        drop(slot);
         let unfinished =
             current.and_then(|item| if let Item::Message(outgoing) = item { Some(*outgoing) } else { None });
         for outgoing in unfinished.into_iter().chain(left) {
             hub.undelivered(outgoing);
         }
-        let _ = hub.messages.send(Inbound::FlowClosed { flow: connection.flow }).await;
+        // It keeps its place until the user can hear of its end: otherwise those that wait for that would be without bound.
+        let room = hub.messages.reserve().await;
+        drop(slot);
+        if let Ok(room) = room {
+            room.send(Inbound::FlowClosed { flow: connection.flow });
+        }
     }
 }
 

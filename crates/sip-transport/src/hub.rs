@@ -291,7 +291,7 @@ pub(crate) struct Slot {
 
 impl Slot {
     pub(crate) fn take(hub: &Arc<Hub>, transport: Transport, ip: IpAddr) -> Result<Self, Refusal> {
-        hub.admission().connect(ip)?;
+        hub.admission().connect(Instant::now(), ip)?;
         Ok(Self::new(hub, transport, ip))
     }
 

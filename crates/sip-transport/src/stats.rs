@@ -10,7 +10,7 @@ pub const TRANSPORTS: [Transport; 5] = [Transport::Udp, Transport::Tcp, Transpor
 /// Why something was refused, dropped or closed.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Refusal {
-    /// The source is above its rate: the message was dropped.
+    /// The source is above its rate: a message was dropped, or a connection closed.
     Rate,
     /// The source has its connections: another was closed.
     ConnectionsPerSource,

@@ -190,14 +190,18 @@ impl Search {
             _ => Vec::new(),
         };
         records.sort_by_key(|record| (record.order, record.preference));
-        let named: Vec<_> = records
+        let mut named: Vec<_> = records
             .iter()
             .filter(|record| record.flags.eq_ignore_ascii_case("s") && !is_root(&record.replacement))
             .filter_map(|record| {
                 let transport = naptr_transport(&record.service).filter(|known| self.allowed.contains(known))?;
-                Some((transport, record.replacement.trim_end_matches('.').to_ascii_lowercase()))
+                Some((record.order, transport, record.replacement.trim_end_matches('.').to_ascii_lowercase()))
             })
             .collect();
+        // After a match, records of another order are out (RFC 3403 §4.1): whoever blocks TLS does not get UDP instead.
+        let order = named.first().map(|(order, ..)| *order);
+        named.retain(|(other, ..)| Some(*other) == order);
+        let named: Vec<_> = named.into_iter().map(|(_, transport, name)| (transport, name)).collect();
         if !named.is_empty() {
             return self.ask_services(named);
         }

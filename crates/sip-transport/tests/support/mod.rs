@@ -2,7 +2,9 @@
 
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used, reason = "each test uses some of it")]
 
+pub mod client;
 pub mod pki;
+pub mod zone;
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -174,7 +176,7 @@ pub async fn until(what: &str, condition: impl Fn() -> bool) {
     tokio::time::timeout(PATIENCE, waited).await.unwrap_or_else(|_| panic!("never: {what}"));
 }
 
-/// An OPTIONS as text, for clients that are no element.
+/// An OPTIONS as text, for clients that are no element; one number is one transaction, whatever brings it.
 pub fn options_text(transport: Transport, sent_by: &str, number: u32) -> String {
     format!(
         "OPTIONS sip:bob@example.com SIP/2.0\r\nVia: SIP/2.0/{transport} {sent_by};branch=z9hG4bK{number}x;rport\r\n\
