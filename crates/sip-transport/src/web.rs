@@ -67,21 +67,23 @@ pub(crate) async fn greet<S: AsyncRead + AsyncWrite + Unpin>(
 ) -> Result<Option<WebSocketStream<Rewound<S>>>, Refusal> {
     let head = read_head(&mut stream).await?;
     let config = hub.web();
-    let request = http::Request::parse(&head).ok_or(Refusal::Http);
-    if let Ok(request) = &request
-        && request.is_upgrade
-    {
+    if http::Request::parse(&head).is_some_and(|request| request.is_upgrade) {
         return upgrade(Rewound::new(head, stream), hub, &config).await.map(Some);
     }
-    let (answer, ended) = match request {
-        _ if !hub.is_within_rate(peer) => (http::refusal("429 Too Many Requests"), Ok(None)),
-        Err(reason) => (http::refusal("400 Bad Request"), Err(reason)),
-        Ok(request) => http::page(&request, &config),
-    };
+    let (answer, is_good) =
+        if hub.is_within_rate(peer) { answer(&head, &config) } else { (http::refusal("429 Too Many Requests"), true) };
     if stream.write_all(&answer).await.is_ok() {
         let _ = stream.shutdown().await;
     }
-    ended
+    if is_good { Ok(None) } else { Err(Refusal::Http) }
+}
+
+/// The answer to a request that is no upgrade, and whether the request was one that a browser makes.
+pub(crate) fn answer(head: &[u8], config: &WebConfig) -> (Vec<u8>, bool) {
+    match http::Request::parse(head) {
+        Some(request) => http::page(&request, config),
+        None => (http::refusal("400 Bad Request"), false),
+    }
 }
 
 /// Up to the empty line, and what came with it.

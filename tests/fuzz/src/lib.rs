@@ -26,6 +26,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "sdes", run: targets::sdes },
     Target { name: "dtls", run: targets::dtls },
     Target { name: "sip", run: sip::fuzz::message },
+    Target { name: "sip_websocket", run: sip_transport::fuzz::websocket },
     Target { name: "media", run: media_target::run },
 ];
 

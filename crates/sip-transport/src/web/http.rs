@@ -1,6 +1,6 @@
 //! As much of HTTP/1.1 as a few fixed pages need (RFC 9112).
 
-use crate::{Page, Refusal, WebConfig};
+use crate::{Page, WebConfig};
 
 /// A request's line, and whether it asks for another protocol.
 #[derive(Debug)]
@@ -31,13 +31,13 @@ impl<'a> Request<'a> {
     }
 }
 
-/// The answer to a request that is no upgrade; a page ends well.
-pub(super) fn page<T>(request: &Request<'_>, config: &WebConfig) -> (Vec<u8>, Result<Option<T>, Refusal>) {
+/// A page, or why there is none; and whether the method is one of a browser's.
+pub(super) fn page(request: &Request<'_>, config: &WebConfig) -> (Vec<u8>, bool) {
     if !matches!(request.method, "GET" | "HEAD") {
-        return (refusal("405 Method Not Allowed\r\nAllow: GET, HEAD"), Err(Refusal::Http));
+        return (refusal("405 Method Not Allowed\r\nAllow: GET, HEAD"), false);
     }
     let Some(Page { content_type, bytes }) = config.pages.get(request.path) else {
-        return (refusal("404 Not Found"), Ok(None));
+        return (refusal("404 Not Found"), true);
     };
     let mut answer = format!(
         "HTTP/1.1 200 OK\r\nContent-Type: {}\r\nContent-Length: {}\r\nContent-Security-Policy: {}\r\n{FIXED}\r\n",
@@ -49,7 +49,7 @@ pub(super) fn page<T>(request: &Request<'_>, config: &WebConfig) -> (Vec<u8>, Re
     if request.method == "GET" {
         answer.extend_from_slice(bytes);
     }
-    (answer, Ok(None))
+    (answer, true)
 }
 
 /// With every page: no guessing of types, no frames, no referrer, no other origin; of the devices the microphone and the camera.
