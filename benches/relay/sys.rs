@@ -138,23 +138,19 @@ impl FrameRing {
         Ok(ring)
     }
 
-    /// How many frames have arrived behind the first `skip` ones that wait here.
-    pub(crate) fn count_from(&self, skip: usize) -> usize {
+    /// Looks at the frames that have arrived behind the first `skip` ones that wait here, and takes none: how many they
+    /// are, and how many of them are wanted.
+    pub(crate) fn peek_from(&self, skip: usize, wanted: impl Fn(&[u8]) -> bool) -> (usize, usize) {
         let most = (self.blocks * FRAMES_PER_BLOCK).saturating_sub(skip);
-        (0..most).take_while(|more| self.is_filled(self.next + skip + more)).count()
+        let indices = (0..most).map(|more| self.next + skip + more).take_while(|&index| self.is_filled(index));
+        indices.fold((0, 0), |(all, matching), index| (all + 1, matching + usize::from(wanted(self.frame(index).1))))
     }
 
     /// Gives every frame that has arrived, with the nanoseconds from 1970 to its arrival, and empties the ring.
     pub(crate) fn drain(&mut self, mut taker: impl FnMut(u64, &[u8])) {
         while self.is_filled(self.next) {
-            let header = self.place(self.next);
-            // SAFETY: the kernel has written a header at the beginning of every frame that is filled, aligned to 16.
-            let read = unsafe { ptr::read(header.cast::<libc::tpacket2_hdr>()) };
-            let length = (read.tp_snaplen as usize).min(RING_FRAME - usize::from(read.tp_mac));
-            // SAFETY: the frame's bytes begin at `tp_mac` and end inside this frame of the ring; the kernel does not
-            // touch a filled frame until its status says that it is empty.
-            let bytes = unsafe { std::slice::from_raw_parts(header.add(usize::from(read.tp_mac)), length) };
-            taker(u64::from(read.tp_sec) * 1_000_000_000 + u64::from(read.tp_nsec), bytes);
+            let (time, bytes) = self.frame(self.next);
+            taker(time, bytes);
             self.status(self.next).store(libc::TP_STATUS_KERNEL, Ordering::Release);
             self.next = (self.next + 1) % (self.blocks * FRAMES_PER_BLOCK);
         }
@@ -176,6 +172,18 @@ impl FrameRing {
         };
         checked(returned)?;
         Ok(counts[1])
+    }
+
+    /// The time and the bytes of a frame that is filled.
+    fn frame(&self, index: usize) -> (u64, &[u8]) {
+        let header = self.place(index);
+        // SAFETY: the kernel has written a header at the beginning of every frame that is filled, aligned to 16.
+        let read = unsafe { ptr::read(header.cast::<libc::tpacket2_hdr>()) };
+        let length = (read.tp_snaplen as usize).min(RING_FRAME - usize::from(read.tp_mac));
+        // SAFETY: the frame's bytes begin at `tp_mac` and end inside this frame of the ring; the kernel does not touch a
+        // filled frame until its status says that it is empty, which only `drain` does, after its last look.
+        let bytes = unsafe { std::slice::from_raw_parts(header.add(usize::from(read.tp_mac)), length) };
+        (u64::from(read.tp_sec) * 1_000_000_000 + u64::from(read.tp_nsec), bytes)
     }
 
     fn is_filled(&self, index: usize) -> bool {

@@ -129,19 +129,25 @@ impl Arrived {
     }
 }
 
-/// Waits until at least as many frames have arrived as were sent and no more come, or until nothing can be expected.
+/// Waits until as many media packets have arrived as were sent and no more come, or until nothing can be expected. Only
+/// they count: the last words of handshakes may be on the way, too.
 pub(crate) fn await_all(ring: &FrameRing, count: usize) {
     let mut last_arrival = Instant::now();
-    let mut arrived = 0;
-    // Not all of them need be media: a handshake's last words may be among them.
-    while last_arrival.elapsed() < if arrived < count { PATIENCE } else { QUIET } {
+    let (mut seen, mut media) = (0, 0);
+    while last_arrival.elapsed() < if media < count { PATIENCE } else { QUIET } {
         std::thread::sleep(Duration::from_millis(2));
-        let more = ring.count_from(arrived);
+        let (more, of_media) = ring.peek_from(seen, is_media);
         if more > 0 {
-            arrived += more;
+            seen += more;
+            media += of_media;
             last_arrival = Instant::now();
         }
     }
+}
+
+/// Whether a frame carries RTP or RTCP (RFC 7983).
+fn is_media(frame: &[u8]) -> bool {
+    parse(frame).and_then(|(_, _, datagram)| datagram.first()).is_some_and(|first| (128..192).contains(first))
 }
 
 /// Authenticates what has arrived. An error: the ring was too small, and nothing can be said.
