@@ -58,9 +58,17 @@ fn socket_size() -> u64 {
     SOCKET_PARTS.iter().map(size).sum()
 }
 
+/// Bytes that wait in sockets. (What sockstat tells is what they may still take without asking, which is no memory.)
 fn queued() -> anyhow::Result<u64> {
-    let text = fs::read_to_string("/proc/thread-self/net/sockstat")?;
-    let line = text.lines().find(|line| line.starts_with("UDP:")).context("no UDP line in sockstat")?;
-    let pages: u64 = line.rsplit(' ').next().context("no mem in sockstat")?.parse()?;
-    Ok(pages * 4096)
+    let mut total = 0;
+    for family in ["udp", "udp6"] {
+        let text = fs::read_to_string(format!("/proc/thread-self/net/{family}"))?;
+        for line in text.lines().skip(1) {
+            let queues = line.split_whitespace().nth(4).context("a short line in /proc/net/udp")?;
+            for bytes in queues.split(':') {
+                total += u64::from_str_radix(bytes, 16)?;
+            }
+        }
+    }
+    Ok(total)
 }

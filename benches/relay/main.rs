@@ -57,7 +57,7 @@ struct Arguments {
     #[arg(long, default_value_t = 32)]
     burst: usize,
     /// Packets a second in bursts.
-    #[arg(long, default_value_t = 100_000.0)]
+    #[arg(long, default_value_t = 50_000.0)]
     burst_rate: f64,
     /// Packets a second of each stream when paced.
     #[arg(long, default_value_t = 50.0)]

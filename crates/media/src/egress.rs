@@ -25,7 +25,8 @@ pub(crate) struct Outbounds {
     contexts: Contexts<Outbound>,
 }
 
-/// The way out of one transport.
+/// The way out of one transport. What every packet needs comes first.
+#[repr(C)]
 pub(crate) struct Egress {
     right: SendRight,
     protection: Protection,
@@ -61,6 +62,9 @@ enum Protection {
 }
 
 impl Egress {
+    /// Bytes that every packet needs.
+    pub(crate) const HEAD: usize = std::mem::offset_of!(Self, context);
+
     /// No media leaves until a plan has said how.
     pub(crate) fn new(right: SendRight) -> Self {
         Self { right, protection: Protection::Unkeyed, context: None, shelf: Vec::new(), forked: false }
@@ -69,6 +73,16 @@ impl Egress {
     /// True when media can leave.
     pub(crate) fn is_ready(&self) -> bool {
         matches!(self.protection, Protection::Plain | Protection::Sealed | Protection::Keyed(_))
+    }
+
+    /// Asks for the memory that encrypting a packet needs, step by step from 0 to 2: each wants what the one before it
+    /// has asked for.
+    pub(crate) fn prefetch(&self, outbounds: &Outbounds, step: usize) {
+        let Protection::Keyed(context) = self.protection else { return };
+        match step {
+            0 => outbounds.contexts.prefetch(context),
+            _ => outbounds.contexts.get(context).into_iter().for_each(|outbound| outbound.prefetch(step - 1)),
+        }
     }
 
     /// True when media leaves encrypted.

@@ -6,8 +6,12 @@ use std::time::Instant;
 use control::{IcePlan, TransportPlan};
 use dtls::Standing;
 use ice::{LiteAgent, LiteConfig};
+use prefetch::prefetch;
 
 use crate::latch::Latch;
+
+/// Bytes of a path that every packet needs.
+const AT_THE_HEAD: usize = 192;
 
 /// Where a transport's peer is.
 pub(crate) enum Path {
@@ -48,6 +52,14 @@ impl Path {
             }
             (Self::Latch(latch), None, None) => latch.update(now, plan.latching, plan.remote, plan.latch_generation),
             (path, _, _) => *path = Self::new(plan),
+        }
+    }
+
+    /// Asks for the memory that a packet needs.
+    pub(crate) fn prefetch(&self) {
+        match self {
+            Self::Ice(agent) => prefetch(&**agent, AT_THE_HEAD),
+            Self::Latch(latch) => prefetch(&**latch, AT_THE_HEAD),
         }
     }
 

@@ -14,9 +14,10 @@ const PAUSE: Duration = Duration::from_secs(1);
 
 /// Takes the samples of one stream.
 #[derive(Default)]
+#[repr(C)]
 pub(crate) struct Sampler {
-    stretch: Option<Stretch>,
     heard: Option<Instant>,
+    stretch: Option<Stretch>,
     history: Option<History>,
 }
 
@@ -55,6 +56,9 @@ struct Sample {
 }
 
 impl Sampler {
+    /// Bytes that every packet needs.
+    pub(crate) const HEAD: usize = std::mem::offset_of!(Self, history);
+
     /// True when the stretch is full, or none has begun.
     pub(crate) fn is_due(&mut self, now: Instant) -> bool {
         let paused = self.heard.is_some_and(|heard| now.saturating_duration_since(heard) > PAUSE);

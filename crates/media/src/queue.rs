@@ -54,6 +54,10 @@ impl ShortQueue {
         expired
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
     pub(crate) fn clear(&mut self) {
         self.waiting = VecDeque::new();
         self.bytes = 0;

@@ -62,7 +62,8 @@ impl Route {
         flows: impl Iterator<Item = &'a FlowPlan>,
         slot: impl Fn(control::TransportId) -> Option<usize>,
     ) -> Vec<Self> {
-        let mut routes: Vec<Self> = Vec::new();
+        let flows: Vec<&FlowPlan> = flows.collect();
+        let mut routes: Vec<Self> = Vec::with_capacity(flows.len());
         for flow in flows {
             let claim = Claim::new(&flow.selector);
             let number = routes.len();

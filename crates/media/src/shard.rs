@@ -7,9 +7,11 @@ mod echo;
 mod examination;
 mod forward;
 mod keys;
+mod prefetch;
 mod receive;
 mod sealed;
 mod snapshot;
+mod ticks;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
@@ -29,9 +31,7 @@ use crate::path::Path;
 use crate::ports::Ports;
 use crate::samples::Samples;
 use crate::transport::{Ingress, Rejected, Transport};
-
-/// Timers are looked at this often: none of them is finer.
-const TICK: Duration = Duration::from_millis(100);
+use ticks::Ticks;
 
 /// Bounds of a shard.
 #[derive(Clone, Debug)]
@@ -101,7 +101,7 @@ pub struct Shard {
     outbounds: Outbounds,
     /// Next serial number of a transport or an association.
     serial: u64,
-    tick: Option<Instant>,
+    ticks: Ticks,
     counters: ShardCounters,
     handshake: VecDeque<Input>,
     handshake_datagrams: usize,
@@ -125,6 +125,8 @@ struct Call {
     /// Idle time counts from here, or from the last packet if that is later.
     idle_since: Instant,
     idle_said: bool,
+    /// It cannot be idle before, whatever comes.
+    quiet_until: Option<Instant>,
 }
 
 /// A DTLS datagram on its way out.
@@ -154,7 +156,7 @@ impl Shard {
             inbounds: Contexts::new(),
             outbounds: Outbounds::default(),
             serial: 0,
-            tick: None,
+            ticks: Ticks::default(),
             counters: ShardCounters::default(),
             handshake: VecDeque::new(),
             handshake_datagrams: 0,
@@ -190,11 +192,13 @@ impl Shard {
             plan: None,
             idle_since: now,
             idle_said: false,
+            quiet_until: None,
         });
         if let Some(former) = entry.transports.insert(transport, slot) {
             self.close(former);
         }
-        self.tick.get_or_insert(now + TICK);
+        self.ticks.begin(now);
+        self.ticks.stir(slot);
     }
 
     /// Ends a call: its ports come out of [`Self::poll_close`], its final statistics with [`Event::Removed`].
@@ -207,7 +211,7 @@ impl Shard {
         }
         self.events.push_back(Event::Removed { call, statistics: Box::new(statistics) });
         if self.calls.is_empty() {
-            self.tick = None;
+            self.ticks.end();
         }
     }
 
@@ -243,26 +247,6 @@ impl Shard {
     /// Open transports.
     pub fn transports(&self) -> usize {
         self.transports.len()
-    }
-
-    /// Lets timers act that have run out.
-    pub fn handle_timeout(&mut self, now: Instant) {
-        if self.tick.is_none_or(|tick| now < tick) {
-            return;
-        }
-        self.tick = Some(now + TICK);
-        // By number, so that no list of slots is needed: keys lie below the capacity.
-        for slot in 0..self.transports.capacity() {
-            if self.transports.contains(slot) {
-                self.tick_transport(now, slot);
-            }
-        }
-        self.tick_calls(now);
-    }
-
-    /// When to call [`Self::handle_timeout`].
-    pub fn poll_timeout(&self) -> Option<Instant> {
-        self.tick
     }
 
     /// The next event.
@@ -360,66 +344,6 @@ impl Shard {
             && let Some(transport) = self.transports.get_mut(slot)
         {
             transport.last_rejection = Some(Rejected { verdict, source, at: now });
-        }
-    }
-
-    fn tick_transport(&mut self, now: Instant, slot: usize) {
-        self.tick_branch(now, slot);
-        let branches = self.transports.get(slot).map_or(0, |transport| transport.branches.len());
-        for place in 0..branches {
-            self.with_branch(slot, place, |shard| shard.tick_branch(now, slot));
-        }
-    }
-
-    fn tick_branch(&mut self, now: Instant, slot: usize) {
-        let Some(transport) = self.transports.get_mut(slot) else { return };
-        let expired = transport.early_media.expire(now, self.config.early_media);
-        if let Path::Ice(agent) = &mut transport.path {
-            agent.handle_timeout(now);
-        }
-        let inbound_spent = match transport.ingress {
-            Ingress::Keyed { context, .. } => {
-                self.inbounds.get_mut(context).is_some_and(Inbound::take_lifetime_warning)
-            }
-            _ => false,
-        };
-        let outbound_spent = transport.in_front && transport.egress.take_lifetime_warning(&mut self.outbounds);
-        for _ in 0..expired {
-            self.count(slot, Verdict::NotKeyed);
-        }
-        if inbound_spent {
-            self.say(slot, TransportEvent::KeyNearlySpent { outbound: false });
-        }
-        if outbound_spent {
-            self.say(slot, TransportEvent::KeyNearlySpent { outbound: true });
-        }
-        self.follow_ice(now, slot);
-        self.advance_handshake(now, slot);
-    }
-
-    fn tick_calls(&mut self, now: Instant) {
-        let Self { calls, transports, events, .. } = self;
-        let mut over = Vec::new();
-        for (&key, call) in calls {
-            let Some(timeout) = call.plan.as_ref().and_then(|plan| plan.media_timeout) else {
-                let gone = self.unattended_since.map(|since| now.saturating_duration_since(since.max(call.idle_since)));
-                if gone.is_some_and(|gone| gone >= self.config.unattended) {
-                    over.push(key);
-                }
-                continue;
-            };
-            let heard = call.transports.values().filter_map(|&slot| transports.get(slot)?.last_packet).max();
-            let since = heard.map_or(call.idle_since, |heard| heard.max(call.idle_since));
-            let idle = now.saturating_duration_since(since) >= timeout;
-            if idle && self.unattended_since.is_some() {
-                over.push(key);
-            } else if idle && !call.idle_said {
-                events.push_back(Event::Idle { call: key });
-            }
-            call.idle_said = idle;
-        }
-        for call in over {
-            self.remove(now, call);
         }
     }
 

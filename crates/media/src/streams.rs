@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use control::{Counters, LossRuns, StreamStatistics};
+use prefetch::prefetch;
 use rtp::{ExtendedIndex, LossPattern, RtpPacket, SequenceTracker};
 
 use crate::quality::Sampler;
@@ -14,6 +15,14 @@ const SILENT: Duration = Duration::from_secs(30);
 
 /// SSRCs of one transport and direction that are kept.
 pub(crate) const MAX_STREAMS: usize = 64;
+
+/// One stream is the rule: no room for more is made until a second one comes.
+fn push_frugally<T>(streams: &mut Vec<T>, stream: T) {
+    if streams.is_empty() {
+        streams.reserve_exact(1);
+    }
+    streams.push(stream);
+}
 
 /// What was last seen of a stream.
 #[derive(Clone, Copy, Default)]
@@ -33,20 +42,22 @@ impl Last {
     }
 }
 
-/// A stream that comes in. Made only when a packet of it has authenticated or, on a plain leg, came from the peer.
+/// A stream that comes in. Made only when a packet of it has authenticated or, on a plain leg, came from the peer. What
+/// every packet needs comes first.
+#[repr(C)]
 pub(crate) struct StreamIn {
     ssrc: u32,
-    pub(crate) tracker: SequenceTracker,
-    /// Names this run of sequence numbers: the stream's place in the order of creation, and how often it began anew.
-    epoch: (u32, u32),
     /// The route it was found to belong to.
     pub(crate) bound: Option<usize>,
+    /// Names this run of sequence numbers: the stream's place in the order of creation, and how often it began anew.
+    epoch: (u32, u32),
+    pub(crate) tracker: SequenceTracker,
     counters: Counters,
     last: Last,
     clock: Clock,
     pattern: LossPattern,
-    sampler: Sampler,
     heard: Instant,
+    sampler: Sampler,
     /// What was reported of it, where the reports are ours.
     pub(crate) reported: Reported,
 }
@@ -72,6 +83,11 @@ impl StreamsIn {
         let position = self.position(ssrc).or_else(|| self.insert(now, ssrc, tracker()))?;
         self.recent = position;
         self.streams.get_mut(position)
+    }
+
+    /// Asks for the memory of the stream that came last.
+    pub(crate) fn prefetch(&self) {
+        self.streams.get(self.recent).into_iter().for_each(|stream| prefetch(stream, StreamIn::HEAD));
     }
 
     /// The stream of `ssrc`.
@@ -138,7 +154,7 @@ impl StreamsIn {
         };
         self.created = self.created.wrapping_add(1);
         if self.streams.len() < MAX_STREAMS {
-            self.streams.push(stream);
+            push_frugally(&mut self.streams, stream);
             return Some(self.streams.len() - 1);
         }
         let idle =
@@ -153,6 +169,9 @@ impl StreamsIn {
 }
 
 impl StreamIn {
+    /// Bytes that every packet needs.
+    const HEAD: usize = std::mem::offset_of!(Self, sampler) + Sampler::HEAD;
+
     /// Takes in an accepted packet. `round_trip`: what RTCP has told of the peer that sent it.
     pub(crate) fn count(
         &mut self,
@@ -309,13 +328,19 @@ impl StreamsOut {
         } else if self.streams.len() < MAX_STREAMS {
             let rebase = Rebase::new(source, index);
             let (counters, last) = (Counters::default(), Last::default());
-            self.streams.push(StreamOut { ssrc, rebase, from, counters, octets: 0, last, returned: None });
+            let stream = StreamOut { ssrc, rebase, from, counters, octets: 0, last, returned: None };
+            push_frugally(&mut self.streams, stream);
             self.streams.len() - 1
         } else {
             return None;
         };
         self.recent = position;
         self.streams.get_mut(position)
+    }
+
+    /// Asks for the memory of the stream that left last.
+    pub(crate) fn prefetch(&self) {
+        self.streams.get(self.recent).into_iter().for_each(|stream| prefetch(stream, usize::MAX));
     }
 
     pub(crate) fn find(&self, ssrc: u32) -> Option<&StreamOut> {

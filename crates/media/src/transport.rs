@@ -9,6 +9,7 @@ use control::{
     TransportStatistics, Verdict, VerdictCounts,
 };
 use datagram::{PortId, SendRight};
+use prefetch::prefetch;
 use rtp::Class;
 use srtp::ContextId;
 
@@ -35,8 +36,35 @@ const MAX_SUSPICIONS: usize = 8;
 /// Packets that the network may put out of order.
 const REORDERED: u64 = 64;
 
-/// One local port with its path, keys and streams.
+/// One local port with its path, keys and streams. What every packet needs lies side by side, in the order of the fields:
+/// see [`Transport::prefetch_ingress`] and [`Transport::prefetch_egress`].
+#[repr(C, align(64))]
 pub(crate) struct Transport {
+    pub(crate) component: Component,
+    /// False while another branch stands in front for a moment: nothing of it reaches the way out or the session.
+    pub(crate) in_front: bool,
+    /// Keys have been added that no packet has used yet.
+    pub(crate) succession: bool,
+    /// The peer has said by close_notify that it wants no more.
+    pub(crate) closed_by_peer: bool,
+    pub(crate) ingress: Ingress,
+    pub(crate) path: Path,
+    /// Names the streams that come in: a serial number of the branch.
+    pub(crate) source: u64,
+    pub(crate) streams_in: StreamsIn,
+    pub(crate) routes: Vec<Route>,
+    /// The other answers to the same offer. The branch in front: media goes to it, and path, ICE, keying and what comes
+    /// in are its own.
+    pub(crate) branches: Vec<Branch>,
+    /// When keys last changed: for a while an index that steps back is taken for another sequence.
+    pub(crate) rekeyed: Option<Instant>,
+    pub(crate) last_packet: Option<Instant>,
+    pub(crate) rtp_in: Counters,
+    pub(crate) verdicts: VerdictCounts,
+    pub(crate) streams_out: StreamsOut,
+    pub(crate) rtp_out: Counters,
+    pub(crate) egress: Egress,
+    pub(crate) round_trip: RoundTrip,
     pub(crate) call: CallKey,
     pub(crate) id: TransportId,
     /// Used once in a shard's life, unlike the slot.
@@ -45,25 +73,10 @@ pub(crate) struct Transport {
     pub(crate) local: SocketAddr,
     /// As last applied. `None`: the port is open, nothing is known.
     pub(crate) plan: Option<TransportPlan>,
-    pub(crate) component: Component,
-    /// The branch in front: media goes to it, and everything down to `streams_in` but the way out is its own.
     pub(crate) branch: BranchId,
-    /// The other answers to the same offer.
-    pub(crate) branches: Vec<Branch>,
-    /// False while another branch stands in front for a moment: nothing of it reaches the way out or the session.
-    pub(crate) in_front: bool,
-    /// Names the streams that come in: a serial number of the branch.
-    pub(crate) source: u64,
-    pub(crate) path: Path,
     pub(crate) ice: IceState,
-    pub(crate) egress: Egress,
-    pub(crate) ingress: Ingress,
     /// A context whose SDES keys signalling took away: should they come back, its replay windows must not begin anew.
     pub(crate) parked: Option<(ContextId, (Policy, Vec<MasterKey>))>,
-    /// When keys last changed: for a while an index that steps back is taken for another sequence.
-    pub(crate) rekeyed: Option<Instant>,
-    /// Keys have been added that no packet has used yet.
-    pub(crate) succession: bool,
     pub(crate) keying: KeyingState,
     /// What a handshake gave us to send with.
     pub(crate) handshake_key: Option<(Policy, MasterKey)>,
@@ -72,28 +85,18 @@ pub(crate) struct Transport {
     /// The peer's keys before its latest ones, for examination.
     pub(crate) former_keys: Option<(Policy, Vec<MasterKey>)>,
     pub(crate) association: Option<Association>,
-    /// The peer has said by close_notify that it wants no more.
-    pub(crate) closed_by_peer: bool,
     pub(crate) early_dtls: ShortQueue,
     pub(crate) early_media: ShortQueue,
     /// Datagrams of this transport in the queue for the handshake thread.
     pub(crate) handshake_waiting: usize,
-    pub(crate) routes: Vec<Route>,
     pub(crate) rtcp_routes: Vec<RtcpRoute>,
-    pub(crate) streams_in: StreamsIn,
-    pub(crate) streams_out: StreamsOut,
-    pub(crate) last_packet: Option<Instant>,
-    pub(crate) rtp_in: Counters,
     pub(crate) rtcp_in: Counters,
-    pub(crate) rtp_out: Counters,
     pub(crate) rtcp_out: Counters,
     pub(crate) datagrams_in: Counters,
     pub(crate) datagrams_out: Counters,
-    pub(crate) verdicts: VerdictCounts,
     pub(crate) checks: CheckCounts,
     pub(crate) last_rejection: Option<Rejected>,
     pub(crate) unclaimed_payload_type: Option<u8>,
-    pub(crate) round_trip: RoundTrip,
     pub(crate) examinations: Allowance,
     suspected: Vec<Suspected>,
 }
@@ -205,6 +208,18 @@ impl Transport {
             examinations: Allowance::default(),
             suspected: Vec::new(),
         }
+    }
+
+    /// Asks for what every packet needs that comes in here. The verdict of one that is forwarded is counted first.
+    pub(crate) fn prefetch_ingress(&self) {
+        prefetch(self, std::mem::offset_of!(Self, verdicts) + 8);
+    }
+
+    /// Asks for what every packet needs that leaves here.
+    pub(crate) fn prefetch_egress(&self) {
+        prefetch(self, std::mem::offset_of!(Self, source));
+        prefetch(&self.streams_out, usize::MAX);
+        prefetch(&self.egress, Egress::HEAD);
     }
 
     /// Where media goes. `None`: it cannot leave, for want of keys, address or consent.

@@ -142,6 +142,9 @@ impl Mmsg {
             self.calls += 1;
             self.waker.lower();
         }
+        if self.events.len() > 1 {
+            self.sockets.prefetch((0..self.events.len()).filter_map(|at| self.events.token(at)).map(port_of));
+        }
         Ok(())
     }
 
@@ -271,6 +274,11 @@ fn equal_span(members: &[Member], datagrams: &[Datagram]) -> usize {
     span
 }
 
+/// Whose event it is.
+fn port_of(token: u64) -> PortId {
+    PortId(token as u32)
+}
+
 fn fetch_one(socket: BorrowedFd<'_>, port: PortId, slot: &mut Datagram) -> io::Result<()> {
     let mut name = SocketName::default();
     let len = sys::receive_one(socket, &mut slot.slot_mut()[..MAX_DATAGRAM], &mut name)?;
@@ -327,7 +335,7 @@ impl Backend for Mmsg {
         {
             self.next_event += 1;
             report.calls += 1;
-            report.received += self.fetch(PortId(token as u32), batch);
+            report.received += self.fetch(port_of(token), batch);
         }
         report.more = self.next_event < self.events.len();
         self.looked = report.more;
@@ -349,6 +357,9 @@ impl Backend for Mmsg {
         }
         let members = &mut members[..count];
         members.sort_unstable();
+        if members.len() > 1 {
+            self.sockets.prefetch(members.iter().map(|member| member.port()));
+        }
         for run in members.chunk_by(|one, other| one.port() == other.port()) {
             let [first, ..] = run else { continue };
             self.send_from(first.port(), run, batch.datagrams(), &mut report);

@@ -179,37 +179,42 @@ impl EventCounter {
     }
 }
 
+// One datagram at a time goes by `syscall`: the C library's own wrappers are points of cancellation (pthreads(7)), which costs
+// each two atomic operations more.
+
 /// Takes one datagram. Returns its whole length, which may be beyond `slot`; then only its beginning is there.
 pub(crate) fn receive_one(socket: BorrowedFd<'_>, slot: &mut [u8], name: &mut SocketName) -> io::Result<usize> {
     let mut name_len = SocketName::CAPACITY;
     // SAFETY: `slot` and `name` are writable for the lengths given.
     let returned = unsafe {
-        libc::recvfrom(
+        libc::syscall(
+            libc::SYS_recvfrom,
             socket.as_raw_fd(),
-            slot.as_mut_ptr().cast(),
+            slot.as_mut_ptr(),
             slot.len(),
             libc::MSG_DONTWAIT | libc::MSG_TRUNC,
-            name.as_mut_ptr().cast(),
+            name.as_mut_ptr(),
             &raw mut name_len,
         )
     };
-    checked_len(returned)
+    checked_len(returned as isize)
 }
 
 /// Sends one datagram.
 pub(crate) fn send_one(socket: BorrowedFd<'_>, bytes: &[u8], name: &SocketName) -> io::Result<()> {
     // SAFETY: `bytes` and `name` are readable for the lengths given.
     let returned = unsafe {
-        libc::sendto(
+        libc::syscall(
+            libc::SYS_sendto,
             socket.as_raw_fd(),
-            bytes.as_ptr().cast(),
+            bytes.as_ptr(),
             bytes.len(),
             libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL,
-            name.as_ptr().cast(),
+            name.as_ptr(),
             name.len(),
         )
     };
-    checked_len(returned).map(drop)
+    checked_len(returned as isize).map(drop)
 }
 
 /// Room of a control message that carries a `u16`.

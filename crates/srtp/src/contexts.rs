@@ -1,5 +1,7 @@
 //! A slab of contexts, so that a batch can name them by number.
 
+use prefetch::prefetch;
+
 /// Names a context in a [`Contexts`]. The name of a removed context is never given to another one.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct ContextId {
@@ -54,6 +56,14 @@ impl<C> Contexts<C> {
     #[inline]
     pub fn get_mut(&mut self, id: ContextId) -> Option<&mut C> {
         self.slots.get_mut(id.slot as usize).filter(|slot| slot.generation == id.generation)?.context.as_mut()
+    }
+
+    /// Asks for the context's memory.
+    #[inline]
+    pub fn prefetch(&self, id: ContextId) {
+        if let Some(slot) = self.slots.get(id.slot as usize) {
+            prefetch(slot, usize::MAX);
+        }
     }
 
     /// Takes the context out; its name is void from then on.

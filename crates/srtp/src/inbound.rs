@@ -103,6 +103,16 @@ impl Inbound {
         })
     }
 
+    /// Asks for the memory that one RTP packet of a single stream needs, step by step: `step` 0 and 1, each of which wants
+    /// what the one before it has asked for, and the first what [`Contexts::prefetch`](crate::Contexts::prefetch) has.
+    #[inline]
+    pub fn prefetch(&self, step: usize) {
+        if let Some(ring) = self.generations.last() {
+            ring.prefetch(step > 0);
+        }
+        self.streams.prefetch(step > 0);
+    }
+
     /// Replaces policy and keys at once; the keys before are gone. The streams' rollover counters continue or not as
     /// `policy.roc_on_rekey` says. With a key that was in use already nothing that was seen is forgotten.
     pub fn rekey(&mut self, policy: Policy, keys: &[MasterKey]) -> Result<(), KeyError> {

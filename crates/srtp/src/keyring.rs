@@ -2,6 +2,7 @@
 
 use crate::session::{Kind, Session};
 use crate::{KeyError, MasterKey, Policy};
+use prefetch::prefetch;
 
 /// One master key in use.
 pub(crate) struct Key {
@@ -172,6 +173,13 @@ impl Keyring {
             })
             .collect();
         Ok(Self { policy, keys, mki_len: masters.first().map_or(0, |master| master.mki().len()) })
+    }
+
+    /// Asks for the memory of the first key; with `sessions`, which wants that memory already there, for its session keys.
+    #[inline]
+    pub(crate) fn prefetch(&self, sessions: bool) {
+        let Some(key) = self.keys.first() else { return };
+        if sessions { prefetch(&*key.rtp, usize::MAX) } else { prefetch(key, usize::MAX) }
     }
 
     #[inline]

@@ -37,6 +37,14 @@ impl Outbound {
         Ok(Self { ring, streams: Streams::default(), serial, rtcp_index: 0, lifetime_warning: false })
     }
 
+    /// Asks for the memory that one RTP packet of a single stream needs, step by step: `step` 0 and 1, each of which wants
+    /// what the one before it has asked for, and the first what [`Contexts::prefetch`](crate::Contexts::prefetch) has.
+    #[inline]
+    pub fn prefetch(&self, step: usize) {
+        self.ring.prefetch(step > 0);
+        self.streams.prefetch(step > 0);
+    }
+
     /// Replaces policy and key. The SRTCP index continues or starts at 0 as `policy.roc_on_rekey` says (probing is for
     /// receivers: it continues); RTP's counters are the caller's. Under a new key every index is unused; with the same key
     /// nothing that was sent is forgotten.

@@ -5,6 +5,7 @@ use crate::index::Reference;
 use crate::keyring::RateCache;
 use crate::session::Kind;
 use crate::window::Window;
+use prefetch::prefetch;
 
 /// Indices seen of one SSRC, of RTP or of RTCP.
 pub(crate) struct Track {
@@ -121,6 +122,18 @@ impl Streams {
         self.streams.get(slot?)?.track(kind)
     }
 
+    /// Asks for the memory of the first stream; with `windows`, which wants that memory already there, for its window.
+    #[inline]
+    pub(crate) fn prefetch(&self, windows: bool) {
+        let Some(stream) = self.streams.first() else { return };
+        if windows {
+            stream.rtp.iter().for_each(|track| track.window.prefetch());
+        } else {
+            prefetch(stream, usize::MAX);
+            prefetch(self.ssrcs.as_slice(), 1);
+        }
+    }
+
     /// The track, made if it is not there; `None` when there is no room for one more SSRC.
     #[inline]
     pub(crate) fn track_mut(&mut self, ssrc: u32, kind: Kind, limits: (usize, usize)) -> Option<&mut Track> {
@@ -140,6 +153,11 @@ impl Streams {
     fn create(&mut self, ssrc: u32, limit: usize) -> Option<usize> {
         let stream = Stream { ssrc, rtp: None, rtcp: None };
         if self.streams.len() < limit {
+            if self.streams.is_empty() {
+                // One SSRC is the rule.
+                self.ssrcs.reserve_exact(1);
+                self.streams.reserve_exact(1);
+            }
             self.ssrcs.push(ssrc);
             self.streams.push(stream);
             return Some(self.streams.len() - 1);

@@ -1,6 +1,7 @@
 //! The replay window (RFC 3711 §3.3.2): which of the last indices were seen.
 
 use crate::Rejection;
+use prefetch::prefetch;
 
 /// A bitmap ring over the last `size` indices. It does not know the highest index: its owner does.
 pub(crate) struct Window {
@@ -14,6 +15,12 @@ impl Window {
     pub(crate) fn new(size: usize) -> Self {
         let words = size.max(1).div_ceil(64).next_power_of_two();
         Self { size: size.max(1) as u64, words: vec![0; words].into() }
+    }
+
+    /// Asks for its memory.
+    #[inline]
+    pub(crate) fn prefetch(&self) {
+        prefetch(&*self.words, usize::MAX);
     }
 
     pub(crate) fn size(&self) -> usize {

@@ -23,6 +23,7 @@ impl Shard {
         if before.is_none_or(|before| before.media_timeout != plan.media_timeout) {
             entry.idle_since = now;
             entry.idle_said = false;
+            entry.quiet_until = None;
         }
         for transport in &plan.transports {
             if let Some(slot) = self.slot(call, transport.id) {
@@ -49,6 +50,7 @@ impl Shard {
     }
 
     fn apply_transport(&mut self, now: Instant, slot: usize, plan: &TransportPlan) {
+        self.ticks.stir(slot);
         let Some(transport) = self.transports.get_mut(slot) else { return };
         let is_alone = plan.others.is_empty() && transport.branches.is_empty();
         if is_alone && (transport.plan.is_none() || transport.branch == plan.branch) {

@@ -79,6 +79,7 @@ impl Leave {
 impl Shard {
     pub(super) fn receive(&mut self, now: Instant, datagrams: &mut [Datagram]) {
         for datagrams in datagrams.chunks_mut(BATCH_CAPACITY) {
+            self.prefetch(datagrams);
             let mut items: ArrayVec<Item, BATCH_CAPACITY> = ArrayVec::new();
             for datagram in datagrams.iter_mut() {
                 items.push(self.admit(now, datagram));
@@ -194,6 +195,7 @@ impl Shard {
             Ingress::Sealed => self.admit_sealed_media(now, slot, kind, datagram),
             _ if !transport.path.admits(source) => Step::Done(Verdict::UnexpectedSource),
             Ingress::Awaiting if transport.early_media.push(now, source, datagram.bytes()) => {
+                self.ticks.stir(slot);
                 Step::Done(Verdict::Queued)
             }
             Ingress::Awaiting => Step::Done(Verdict::NotKeyed),
