@@ -188,13 +188,21 @@ impl Endpoint {
         self.associations.clear();
         self.condemned = None;
         match Association::new(now, &self.setup, remote, Standing::Signalled) {
-            Ok(association) => self.associations.push(association),
+            Ok(association) => self.keep(association),
             Err(_) => return self.fail(TransportFailure::Internal, Some(remote)),
         }
         if let Some(association) = self.associations.first_mut() {
             let progress = association.start(now);
             self.settle(now, 0, progress);
         }
+    }
+
+    /// One is the rule: room for more is made only when a second one comes.
+    fn keep(&mut self, association: Association) {
+        if self.associations.is_empty() {
+            self.associations.reserve_exact(1);
+        }
+        self.associations.push(association);
     }
 
     /// Sends to `remote` from here on, the handshake going on as it is: the path to the same peer has changed. What waits
@@ -301,7 +309,7 @@ impl Endpoint {
         if standing > Standing::Unproven {
             self.condemned = None;
         }
-        self.associations.push(association);
+        self.keep(association);
         self.associations.len().checked_sub(1)
     }
 
@@ -379,7 +387,7 @@ impl Endpoint {
         let remote = association.remote;
         tracing::debug!(%remote, ?profile, version, "DTLS association is complete");
         self.associations.clear();
-        self.associations.push(association);
+        self.keep(association);
         self.phase = Phase::Keyed;
         let keyed = Keyed { profile, version, hash, remote, inbound, outbound };
         self.events.push_back(EndpointEvent::Keyed(Box::new(keyed)));

@@ -115,6 +115,7 @@ impl Engine {
         ssl.set_ex_data(findings_index()?, Findings { fingerprints, matched: None, failure: None });
         ssl.set_mtu(u32::try_from(mtu.max(MIN_MTU)).unwrap_or(u32::MAX))?;
         ffi::set_initial_timeout(&mut ssl, INITIAL_TIMEOUT);
+        ffi::shed_configuration(&mut ssl);
         let stream = SslStream::new(ssl, Wire::default())?;
         Ok(Self { stream, role, origin: now, state: State::Handshaking, timer: None, certificate_requested: false })
     }

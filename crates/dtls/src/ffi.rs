@@ -61,6 +61,12 @@ pub(crate) fn set_initial_timeout(ssl: &mut SslRef, milliseconds: u32) {
     unsafe { boring_sys::DTLSv1_set_initial_timeout_duration(ssl.as_ptr(), milliseconds) };
 }
 
+/// Lets the engine forget, once its handshake is over, what only a handshake needs: there is no renegotiation.
+pub(crate) fn shed_configuration(ssl: &mut SslRef) {
+    // SAFETY: `ssl` is a live SSL that is borrowed exclusively.
+    unsafe { boring_sys::SSL_set_shed_handshake_config(ssl.as_ptr(), 1) };
+}
+
 /// Time until the engine wants [`handle_timeout`]; `None` when no timer runs.
 pub(crate) fn timeout(ssl: &SslRef) -> Option<Duration> {
     let mut left = boring_sys::timeval { tv_sec: 0, tv_usec: 0 };

@@ -27,7 +27,8 @@ pub(crate) struct Latch {
     /// Where the peer was before signalling moved it, and when that was.
     left: Option<(SocketAddr, Instant)>,
     expected_heard: Option<Instant>,
-    candidates: ArrayVec<Candidate, CANDIDATES>,
+    /// Who is being watched; only while a plain leg looks for its peer.
+    candidates: Option<Box<ArrayVec<Candidate, CANDIDATES>>>,
 }
 
 struct Candidate {
@@ -60,7 +61,7 @@ impl Latch {
             locked: false,
             left: None,
             expected_heard: None,
-            candidates: ArrayVec::new(),
+            candidates: None,
         }
     }
 
@@ -78,7 +79,7 @@ impl Latch {
             self.generation = generation;
             self.locked = false;
             self.expected_heard = None;
-            self.candidates.clear();
+            self.candidates = None;
         }
     }
 
@@ -128,17 +129,8 @@ impl Latch {
         sequence_number: Option<u16>,
         may_lock: bool,
     ) -> Standing {
-        match self.mode {
-            Latching::Off => return Standing::Peer,
-            Latching::Strict if self.signalled == Some(source) => return Standing::Peer,
-            Latching::Strict => return Standing::Stranger,
-            Latching::Authenticated => {}
-        }
-        if self.locked {
-            return if self.learned == Some(source) { Standing::Peer } else { Standing::Stranger };
-        }
-        if self.has_left(now, source) {
-            return Standing::Stranger;
+        if let Some(standing) = self.settled(now, source) {
+            return standing;
         }
         let expected = self.signalled == Some(source) || self.learned == Some(source);
         if expected {
@@ -150,9 +142,7 @@ impl Latch {
             return if expected { Standing::Peer } else { Standing::Candidate };
         }
         if self.count(source, ssrc, sequence_number) >= PACKETS_TO_LOCK {
-            self.learned = Some(source);
-            self.locked = true;
-            self.candidates.clear();
+            self.lock(source);
             return if expected { Standing::Peer } else { Standing::Locked };
         }
         if expected { Standing::Peer } else { Standing::Candidate }
@@ -162,22 +152,11 @@ impl Latch {
     /// is expected locks. From elsewhere it takes three in a row with none from another source between them, and where
     /// signalling names an address that no NAT can have replaced, the host must be that one.
     pub(crate) fn observe_datagram(&mut self, now: Instant, source: SocketAddr) -> Standing {
-        match self.mode {
-            Latching::Off => return Standing::Peer,
-            Latching::Strict if self.signalled == Some(source) => return Standing::Peer,
-            Latching::Strict => return Standing::Stranger,
-            Latching::Authenticated => {}
-        }
-        if self.locked {
-            return if self.learned == Some(source) { Standing::Peer } else { Standing::Stranger };
-        }
-        if self.has_left(now, source) {
-            return Standing::Stranger;
+        if let Some(standing) = self.settled(now, source) {
+            return standing;
         }
         if self.signalled == Some(source) || self.target() == Some(source) {
-            self.learned = Some(source);
-            self.locked = true;
-            self.candidates.clear();
+            self.lock(source);
             return Standing::Peer;
         }
         let plausible =
@@ -185,14 +164,29 @@ impl Latch {
         if !plausible {
             return Standing::Stranger;
         }
-        self.candidates.retain(|candidate| candidate.source == source);
+        self.candidates.iter_mut().for_each(|candidates| candidates.retain(|candidate| candidate.source == source));
         if self.count(source, 0, None) < PACKETS_TO_LOCK {
             return Standing::Candidate;
         }
+        self.lock(source);
+        Standing::Locked
+    }
+
+    /// What a source is worth where nothing is left to find out.
+    fn settled(&self, now: Instant, source: SocketAddr) -> Option<Standing> {
+        let peer_if = |is_peer: bool| Some(if is_peer { Standing::Peer } else { Standing::Stranger });
+        match self.mode {
+            Latching::Off => Some(Standing::Peer),
+            Latching::Strict => peer_if(self.signalled == Some(source)),
+            Latching::Authenticated if self.locked => peer_if(self.learned == Some(source)),
+            Latching::Authenticated => self.has_left(now, source).then_some(Standing::Stranger),
+        }
+    }
+
+    fn lock(&mut self, source: SocketAddr) {
         self.learned = Some(source);
         self.locked = true;
-        self.candidates.clear();
-        Standing::Locked
+        self.candidates = None;
     }
 
     fn has_left(&self, now: Instant, source: SocketAddr) -> bool {
@@ -204,15 +198,16 @@ impl Latch {
     fn count(&mut self, source: SocketAddr, ssrc: u32, sequence_number: Option<u16>) -> u8 {
         let sequence = sequence_number.unwrap_or(0);
         let fresh = Candidate { source, ssrc, sequence_number: sequence, packets: 1 };
-        let Some(candidate) = self.candidates.iter_mut().find(|candidate| candidate.source == source) else {
-            if self.candidates.is_full() {
+        let candidates = self.candidates.get_or_insert_default();
+        let Some(candidate) = candidates.iter_mut().find(|candidate| candidate.source == source) else {
+            if candidates.is_full() {
                 // The one that has shown least, and of those the oldest.
-                let weakest = self.candidates.iter().enumerate().min_by_key(|(_, candidate)| candidate.packets);
+                let weakest = candidates.iter().enumerate().min_by_key(|(_, candidate)| candidate.packets);
                 if let Some((position, _)) = weakest {
-                    self.candidates.remove(position);
+                    candidates.remove(position);
                 }
             }
-            self.candidates.push(fresh);
+            candidates.push(fresh);
             return 1;
         };
         let step = sequence.wrapping_sub(candidate.sequence_number);

@@ -31,7 +31,7 @@ pub(crate) struct Call {
     pub(crate) queue: VecDeque<(Token, Request)>,
     pub(crate) questions: Vec<Question>,
     pub(crate) phase: Phase,
-    pub(crate) observed: BTreeMap<TransportId, Observed>,
+    pub(crate) observed: BTreeMap<TransportId, Box<Observed>>,
     pub(crate) ledger: Vec<LedgerEntry>,
     /// `delete-delay` of an offer or answer.
     pub(crate) delete_delay: Option<std::time::Duration>,

@@ -63,7 +63,7 @@ pub struct Session {
     clocks: Clocks,
     secrets: Secrets,
     pool: PortPool,
-    calls: HashMap<CallKey, Call>,
+    calls: HashMap<CallKey, Box<Call>>,
     by_call_id: HashMap<String, CallKey>,
     /// Deadlines; one for each call at most.
     timers: BTreeSet<(Instant, CallKey)>,
@@ -227,7 +227,7 @@ impl Session {
     }
 
     fn by_age(&self) -> Vec<&Call> {
-        let mut calls: Vec<&Call> = self.by_call_id.values().filter_map(|key| self.calls.get(key)).collect();
+        let mut calls: Vec<&Call> = self.by_call_id.values().filter_map(|key| Some(&**self.calls.get(key)?)).collect();
         calls.sort_by_key(|call| (call.created_at, call.key));
         calls
     }
@@ -267,7 +267,7 @@ impl Session {
     }
 
     /// Puts a call back into the table, with its timer.
-    fn keep(&mut self, mut call: Call) {
+    fn keep(&mut self, mut call: Box<Call>) {
         let deadline = call.next_deadline(&self.config.timeouts);
         if let Some(old) = call.timer.take() {
             self.timers.remove(&(old, call.key));
@@ -320,7 +320,7 @@ impl Session {
     }
 
     /// Tells the worker to end a call. The Call-ID is free from here on.
-    fn end(&mut self, now: Instant, mut call: Call, reason: EndReason, reply: Option<Token>) {
+    fn end(&mut self, now: Instant, mut call: Box<Call>, reason: EndReason, reply: Option<Token>) {
         let wall = self.wall(now);
         call.note(wall, "", crate::LedgerNote::Ended(reason));
         call.phase = Phase::Removing { deadline: now + self.config.timeouts.worker, reason, reply };

@@ -69,7 +69,7 @@ impl Session {
     }
 
     /// A worker that does not know a call has lost it, with its ports.
-    fn lose_or_keep(&mut self, now: Instant, call: Call, lost: bool) {
+    fn lose_or_keep(&mut self, now: Instant, call: Box<Call>, lost: bool) {
         if lost && !matches!(call.phase, Phase::Removing { .. }) && call.waiting.is_none() {
             // It will not answer a Remove either; the deadline sees to that.
             self.end(now, call, EndReason::WorkerLost, None);
@@ -123,7 +123,7 @@ impl Session {
     }
 
     /// The worker has closed everything, or does not answer any more.
-    pub(super) fn removed(&mut self, now: Instant, mut call: Call, statistics: Option<&CallStatistics>) {
+    pub(super) fn removed(&mut self, now: Instant, mut call: Box<Call>, statistics: Option<&CallStatistics>) {
         let (reason, reply) = match call.phase {
             Phase::Removing { reason, reply, .. } => (reason, reply),
             Phase::Ending { .. } | Phase::Live => (EndReason::WorkerLost, None),
@@ -174,7 +174,7 @@ impl Session {
     }
 
     /// The call's earliest deadline has come.
-    pub(super) fn expire(&mut self, now: Instant, mut call: Call) {
+    pub(super) fn expire(&mut self, now: Instant, mut call: Box<Call>) {
         if let Some(waiting) = call.waiting.take_if(|waiting| waiting.deadline <= now) {
             return self.abandon(now, call, waiting, Refusal::WorkerSilent);
         }

@@ -32,7 +32,7 @@ impl Session {
     pub(super) fn take_fragment(
         &mut self,
         now: Instant,
-        mut call: Call,
+        mut call: Box<Call>,
         token: Token,
         kind: WorkKind,
         negotiation: &Negotiation,

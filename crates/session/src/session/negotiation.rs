@@ -16,7 +16,7 @@ impl Session {
     pub(super) fn negotiate(
         &mut self,
         now: Instant,
-        call: Call,
+        call: Box<Call>,
         token: Token,
         kind: WorkKind,
         negotiation: &Negotiation,
@@ -44,7 +44,7 @@ impl Session {
     }
 
     /// As [`Session::negotiate`], for a subscription.
-    pub(super) fn subscribe(&mut self, now: Instant, call: Call, token: Token, request: &Subscribe) {
+    pub(super) fn subscribe(&mut self, now: Instant, call: Box<Call>, token: Token, request: &Subscribe) {
         let mut draft = call.negotiated.clone();
         let mut desk = self.desk(now, call.worker);
         let prepared = subscribe::prepare(&mut draft, &mut desk, request);
@@ -53,7 +53,7 @@ impl Session {
     }
 
     /// A subscriber has heard enough: its ports are closed.
-    pub(super) fn unsubscribe(&mut self, now: Instant, mut call: Call, token: Token, tag: Option<&str>) {
+    pub(super) fn unsubscribe(&mut self, now: Instant, mut call: Box<Call>, token: Token, tag: Option<&str>) {
         let tag = tag.filter(|tag| !tag.is_empty());
         let leg =
             tag.ok_or(Refusal::NoToTag).and_then(|tag| call.negotiated.subscriber(tag).ok_or(Refusal::ToTagNotFound));
@@ -70,7 +70,7 @@ impl Session {
     fn carry_on(
         &mut self,
         now: Instant,
-        mut call: Call,
+        mut call: Box<Call>,
         token: Token,
         prepared: Result<Work, Refusal>,
         draft: Negotiated,
@@ -113,7 +113,7 @@ impl Session {
             .then(|| Reply::Sdp(RewrittenSdp { sdp: negotiation.sdp.clone(), warnings }))
     }
 
-    fn open(&mut self, mut call: Call, mut waiting: Waiting) {
+    fn open(&mut self, mut call: Box<Call>, mut waiting: Waiting) {
         waiting.request = self.request_id();
         let ports = waiting.wanted.clone();
         self.command(call.worker, Command::Open { request: waiting.request, call: call.key, ports });
@@ -122,7 +122,7 @@ impl Session {
     }
 
     /// The ports are open (or none was needed): the draft becomes the state.
-    pub(super) fn finish(&mut self, now: Instant, mut call: Call, mut waiting: Waiting) {
+    pub(super) fn finish(&mut self, now: Instant, mut call: Box<Call>, mut waiting: Waiting) {
         let instance = self.instance.clone();
         let mut desk = self.desk(now, call.worker);
         let written = match waiting.work.kind {
@@ -167,7 +167,7 @@ impl Session {
     }
 
     /// The draft is dropped. Ports that the worker may have opened for it are closed by telling it what held before.
-    pub(super) fn abandon(&mut self, now: Instant, mut call: Call, waiting: Waiting, refusal: Refusal) {
+    pub(super) fn abandon(&mut self, now: Instant, mut call: Box<Call>, waiting: Waiting, refusal: Refusal) {
         self.release(&waiting.wanted);
         self.reply(waiting.token, Err(refusal));
         if !call.opened {
@@ -179,7 +179,7 @@ impl Session {
     }
 
     /// One of the ports could not be bound; none is open.
-    pub(super) fn refused(&mut self, now: Instant, mut call: Call, port: OpenPort, cause: &BindFailure) {
+    pub(super) fn refused(&mut self, now: Instant, mut call: Box<Call>, port: OpenPort, cause: &BindFailure) {
         let Some(mut waiting) = call.waiting.take() else { return self.keep(call) };
         let told = format!("{}: {cause}", port.local);
         let gives_up = *cause != BindFailure::InUse || waiting.attempts >= self.config.limits.port_attempts;
@@ -207,14 +207,14 @@ impl Session {
     }
 
     /// As [`Session::abandon`], when the worker has said that nothing is open.
-    fn abandon_closed(&mut self, now: Instant, call: Call, mut waiting: Waiting, refusal: Refusal) {
+    fn abandon_closed(&mut self, now: Instant, call: Box<Call>, mut waiting: Waiting, refusal: Refusal) {
         let wanted = std::mem::take(&mut waiting.wanted);
         self.release(&wanted);
         self.abandon(now, call, waiting, refusal);
     }
 
     /// The requests that waited for this one.
-    fn go_on(&mut self, now: Instant, mut call: Call) {
+    fn go_on(&mut self, now: Instant, mut call: Box<Call>) {
         let queue = std::mem::take(&mut call.queue);
         self.keep_or_forget(call);
         for (token, request) in queue {
@@ -223,7 +223,7 @@ impl Session {
     }
 
     /// A call without legs is none.
-    pub(super) fn keep_or_forget(&mut self, mut call: Call) {
+    pub(super) fn keep_or_forget(&mut self, mut call: Box<Call>) {
         if call.negotiated.legs.is_empty() && call.waiting.is_none() {
             self.forget(&mut call);
         } else {

@@ -100,13 +100,13 @@ impl Session {
         }
         self.next_call += 1;
         let key = CallKey(self.next_call);
-        let call = Call::new(key, &offer.call_id, self.pool.least_loaded(), now, self.wall(now));
+        let call = Box::new(Call::new(key, &offer.call_id, self.pool.least_loaded(), now, self.wall(now)));
         self.by_call_id.insert(offer.call_id.clone(), key);
         self.negotiate(now, call, token, kind, offer);
     }
 
     /// An offer has changed nothing but that it is open: what it proposed waits for an answer that will not come.
-    fn withdraw(&mut self, now: Instant, mut call: Call, token: Token, withdraw: &Withdraw) {
+    fn withdraw(&mut self, now: Instant, mut call: Box<Call>, token: Token, withdraw: &Withdraw) {
         let [from, to] = [&withdraw.from_tag, &withdraw.to_tag].map(|tag| call.negotiated.leg_by_tag(tag));
         let between = |dialog: &&mut crate::leg::Dialog| {
             dialog.legs.map(Some) == [from, to] || dialog.legs.map(Some) == [to, from]
@@ -127,7 +127,7 @@ impl Session {
         self.keep(call);
     }
 
-    fn delete(&mut self, now: Instant, mut call: Call, token: Token, delete: &Delete) {
+    fn delete(&mut self, now: Instant, mut call: Box<Call>, token: Token, delete: &Delete) {
         let unknown =
             |tag: Option<&str>| tag.is_some_and(|tag| !tag.is_empty() && call.negotiated.leg_by_tag(tag).is_none());
         let to_tag = delete.to_tag.as_deref().filter(|_| delete.match_to_tag);
@@ -189,7 +189,7 @@ impl Session {
         }
     }
 
-    fn query(&mut self, now: Instant, mut call: Call, token: Token, query: &Query) {
+    fn query(&mut self, now: Instant, mut call: Box<Call>, token: Token, query: &Query) {
         let mut tags = Vec::new();
         for (tag, refusal) in [(&query.from_tag, Refusal::FromTagNotFound), (&query.to_tag, Refusal::ToTagNotFound)] {
             let Some(tag) = tag.as_deref().filter(|tag| !tag.is_empty()) else { continue };
@@ -206,7 +206,7 @@ impl Session {
         self.keep(call);
     }
 
-    fn treat(&mut self, now: Instant, mut call: Call, token: Token, treat: &Treat) {
+    fn treat(&mut self, now: Instant, mut call: Box<Call>, token: Token, treat: &Treat) {
         let mut treatments = call.negotiated.treatments.clone();
         let changed = treatments.change(&call.negotiated, treat);
         if let Ok(from) = changed {

@@ -149,8 +149,8 @@ impl Session {
         let (seen, restored) = (std::mem::take(&mut takeover.seen), takeover.restored);
         self.media = MediaHalf::Here;
         self.left_behind.clear();
-        let is_lost = |call: &&Call| call.opened && !seen.contains(&call.key);
-        let lost: Vec<CallKey> = self.calls.values().filter(is_lost).map(|call| call.key).collect();
+        let mut lost: Vec<CallKey> = self.calls.values().filter(|call| call.opened).map(|call| call.key).collect();
+        lost.retain(|key| !seen.contains(key));
         for key in lost {
             let Some(call) = self.calls.remove(&key) else { continue };
             self.removed(now, call, None);
@@ -191,7 +191,7 @@ impl Session {
                 if let MediaHalf::TakingOver(takeover) = &mut self.media {
                     takeover.restored += 1;
                 }
-                self.resume(now, call, snapshot);
+                self.resume(now, Box::new(call), snapshot);
             }
             Err(reason) if snapshot.media_timeout.is_some() => {
                 tracing::warn!(key = key.0, reason, "a call is not taken over; it ends by media timeout");
@@ -205,7 +205,7 @@ impl Session {
     }
 
     /// Another signalling half has gone on with this call since: what we know of it gives way.
-    fn supersede(&mut self, now: Instant, mut call: Call) {
+    fn supersede(&mut self, now: Instant, mut call: Box<Call>) {
         if let Some(waiting) = call.waiting.take() {
             for port in &waiting.wanted {
                 self.pool.release(port.local);
@@ -270,7 +270,7 @@ impl Session {
     }
 
     /// Goes on with a call: takes in what its worker says of it, and tells the worker what is wanted.
-    fn resume(&mut self, now: Instant, mut call: Call, snapshot: &CallSnapshot) {
+    fn resume(&mut self, now: Instant, mut call: Box<Call>, snapshot: &CallSnapshot) {
         for transport in &snapshot.statistics.transports {
             let mut observed = Observed { remote: transport.remote, ..Observed::default() };
             let note = match &transport.keying {
@@ -289,7 +289,7 @@ impl Session {
             if let Some(note) = note {
                 call.note(self.wall(now), &call.tag_of(transport.id), note);
             }
-            call.observed.insert(transport.id, observed);
+            call.observed.insert(transport.id, Box::new(observed));
         }
         self.apply(now, &mut call, true);
         let is_idle = matches!(&self.media, MediaHalf::TakingOver(takeover) if takeover.idle.contains(&call.key));
