@@ -28,6 +28,8 @@ pub(crate) struct Admission {
     max_per_source: usize,
     connections: usize,
     connections_by_source: HashMap<Source, usize>,
+    /// Those that we opened, which strangers cannot take the place of.
+    own: usize,
     /// Half of the sources at most are in each. A source moves to `recent` when it speaks; when that is full, it becomes `older`
     /// and what was there is forgotten: the longest silent go first, at constant cost.
     recent: HashMap<Source, Bucket>,
@@ -50,6 +52,7 @@ impl Admission {
             max_per_source: limits.connections_per_source,
             connections: 0,
             connections_by_source: HashMap::new(),
+            own: 0,
             recent: HashMap::new(),
             older: HashMap::new(),
             max_recent: (limits.sources / 2).max(1),
@@ -65,17 +68,25 @@ impl Admission {
         if held >= self.max_per_source && !self.is_trusted(ip) {
             return Err(Refusal::ConnectionsPerSource);
         }
-        self.connect_ours(ip)
-    }
-
-    /// The same for a connection that we make: only the total is asked.
-    pub(crate) fn connect_ours(&mut self, ip: IpAddr) -> Result<(), Refusal> {
         if self.connections >= self.max_connections {
             return Err(Refusal::Connections);
         }
         self.connections += 1;
         *self.connections_by_source.entry(Source::of(ip)).or_default() += 1;
         Ok(())
+    }
+
+    /// The same for a connection that we make.
+    pub(crate) fn connect_own(&mut self) -> Result<(), Refusal> {
+        if self.own >= self.max_connections {
+            return Err(Refusal::Connections);
+        }
+        self.own += 1;
+        Ok(())
+    }
+
+    pub(crate) fn disconnect_own(&mut self) {
+        self.own = self.own.saturating_sub(1);
     }
 
     pub(crate) fn disconnect(&mut self, ip: IpAddr) {
@@ -205,6 +216,7 @@ mod tests {
             assert_eq!(admission.connect(now, ip("198.51.100.77")), Ok(()), "trusted");
         }
         assert_eq!(admission.connect(now, ip("192.0.2.1")), Err(Refusal::Connections));
+        assert_eq!(admission.connect_own(), Ok(()), "ours are counted apart");
         assert_eq!(admission.connections_by_source.len(), 2);
     }
 

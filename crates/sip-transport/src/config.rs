@@ -73,7 +73,7 @@ pub struct BoundListener {
 pub struct TransportLimits {
     /// Caps on one message; `head_bytes + body_bytes` bounds a WebSocket message too.
     pub message: sip::Limits,
-    /// Connections at one time, ours included.
+    /// Connections of peers at one time; we may open as many.
     pub connections: usize,
     /// Connections of one source at one time.
     pub connections_per_source: usize,
@@ -103,7 +103,8 @@ pub struct TransportLimits {
     pub queue_bytes: usize,
     /// Messages that wait for [`Inbox::recv`](crate::Inbox::recv). Connections then wait; datagrams are dropped and counted.
     pub inbox: usize,
-    /// Peers that are remembered by [`Transports::target`](crate::Transports::target), so that one can be connected to again.
+    /// Peers that are remembered by [`Transports::target`](crate::Transports::target), so that one can be connected to again. The
+    /// longest unused is forgotten; a request by its flow then fails, and its URI is to be located again.
     pub destinations: usize,
 }
 
@@ -126,7 +127,7 @@ impl Default for TransportLimits {
             queue: 256,
             queue_bytes: 1 << 20,
             inbox: 1024,
-            destinations: 4096,
+            destinations: 16384,
         }
     }
 }

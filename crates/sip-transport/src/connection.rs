@@ -64,7 +64,7 @@ pub(crate) struct Drain {
 }
 
 pub(crate) fn queue(items: usize, max_bytes: usize) -> (Queue, Drain) {
-    let (sender, receiver) = mpsc::channel(items.max(1));
+    let (sender, receiver) = mpsc::channel(items.clamp(1, 1 << 20));
     let bytes = Arc::new(AtomicUsize::new(0));
     (Queue { sender, bytes: bytes.clone(), max_bytes }, Drain { receiver, bytes })
 }
@@ -185,10 +185,10 @@ pub(crate) enum Closing {
 /// name in its Via.
 fn alias(request: &sip::Request, peer: SocketAddr, identity: &PeerIdentity) -> Option<Key> {
     let via = request.headers.via().ok()?;
-    let domain = via.sent_by.host.as_str();
-    if !via.params.contains("alias") || !identity.is_domain(domain) {
+    let domain = crate::via::domain(&via.sent_by.host);
+    if !via.params.contains("alias") || !identity.is_domain(&domain) {
         return None;
     }
     let peer = SocketAddr::new(peer.ip(), via.sent_by.port.unwrap_or(5061));
-    Some(Key { transport: sip::Transport::Tls, peer, domain: domain.to_ascii_lowercase() })
+    Some(Key { transport: sip::Transport::Tls, peer, domain })
 }

@@ -44,7 +44,7 @@ impl Hub {
         Self {
             table: Mutex::new(Table::new(limits.destinations)),
             admission: Mutex::new(Admission::new(&limits)),
-            handshakes: Arc::new(Semaphore::new(limits.handshakes)),
+            handshakes: Arc::new(Semaphore::new(limits.handshakes.min(Semaphore::MAX_PERMITS))),
             counters: Counters::default(),
             web: RwLock::new(Arc::new(web)),
             limits,
@@ -152,32 +152,44 @@ impl Hub {
         }
     }
 
-    /// RFC 3261 §18.1.1: by TCP if it is large.
+    /// RFC 3261 §18.1.1: by TCP if it is large, and then its CANCEL and ACK too (§9.1, §17.1.1.3).
     fn send_to_udp(self: &Arc<Self>, transmit: Transmit) {
-        let peer = transmit.flow.peer;
-        if transmit.bytes.len() > MAX_DATAGRAM
-            && let Some(listener) = self.listener(Transport::Tcp, peer, None)
-            && let Some(bytes) = via::for_tcp(&transmit.bytes, &self.limits.message)
-        {
-            let key = Key { transport: Transport::Tcp, peer, domain: String::new() };
-            let mut table = self.table();
-            let destination = table.destination(&key);
-            if !table.is_refusing(destination, Instant::now()) {
-                let mut hasher = DefaultHasher::new();
-                bytes.hash(&mut hasher);
-                let is_repeated = table.is_repeated(destination, hasher.finish());
-                drop(table);
-                if !is_repeated {
-                    let flow =
-                        Flow { transport: Transport::Tcp, local: listener.address, peer, connection: destination };
-                    let by_tcp = Transmit { flow, bytes, transaction: transmit.transaction };
-                    let outgoing = Outgoing { datagram: Some(transmit), ..Outgoing::new(by_tcp) };
-                    self.send_to_destination(destination, &key, outgoing);
-                }
-                return;
+        match self.by_tcp(&transmit) {
+            ByTcp::No => self.send_datagram(transmit),
+            ByTcp::Repeated => {}
+            ByTcp::Yes(key, by_tcp) => {
+                let destination = by_tcp.flow.connection;
+                let outgoing = Outgoing { datagram: Some(transmit), ..Outgoing::new(by_tcp) };
+                self.send_to_destination(destination, &key, outgoing);
             }
         }
-        self.send_datagram(transmit);
+    }
+
+    fn by_tcp(&self, transmit: &Transmit) -> ByTcp {
+        let (peer, is_large) = (transmit.flow.peer, transmit.bytes.len() > MAX_DATAGRAM);
+        let key = Key { transport: Transport::Tcp, peer, domain: String::new() };
+        if !is_large && !self.table().is_carrying_large(&key) {
+            return ByTcp::No;
+        }
+        let Some(listener) = self.listener(Transport::Tcp, peer, None) else { return ByTcp::No };
+        let Some((bytes, branch)) = via::for_tcp(&transmit.bytes, &listener.sent_by, &self.limits.message) else {
+            return ByTcp::No;
+        };
+        let mut table = self.table();
+        if !is_large && !table.has_carried(&key, &branch) {
+            return ByTcp::No;
+        }
+        let connection = table.destination(&key);
+        if table.is_refusing(connection, Instant::now()) {
+            return ByTcp::No;
+        }
+        let mut hasher = DefaultHasher::new();
+        bytes.hash(&mut hasher);
+        if table.is_repeated(connection, branch, hasher.finish()) {
+            return ByTcp::Repeated;
+        }
+        let flow = Flow { transport: Transport::Tcp, local: listener.address, peer, connection };
+        ByTcp::Yes(key, Transmit { flow, bytes, transaction: transmit.transaction })
     }
 
     pub(crate) fn send_datagram(&self, transmit: Transmit) {
@@ -222,7 +234,7 @@ impl Hub {
             drop(table);
             return self.push(&connection.queue, outgoing);
         }
-        let slot = match Slot::take_ours(self, key.transport, key.peer.ip()) {
+        let slot = match Slot::take_own(self, key.transport) {
             Ok(slot) => slot,
             Err(reason) => {
                 drop(table);
@@ -273,6 +285,14 @@ impl Hub {
     }
 }
 
+/// Whether a request to a UDP target goes by TCP.
+enum ByTcp {
+    No,
+    /// It did, and the connection is there: a retransmission of the transaction layer, which believes in UDP.
+    Repeated,
+    Yes(Key, Transmit),
+}
+
 /// What bytes from a peer come to.
 pub(crate) enum Examined {
     /// For the user.
@@ -286,29 +306,37 @@ pub(crate) enum Examined {
 pub(crate) struct Slot {
     hub: Arc<Hub>,
     transport: Transport,
-    ip: IpAddr,
+    /// Of a peer that opened it.
+    source: Option<IpAddr>,
 }
 
 impl Slot {
-    pub(crate) fn take(hub: &Arc<Hub>, transport: Transport, ip: IpAddr) -> Result<Self, Refusal> {
-        hub.admission().connect(Instant::now(), ip)?;
-        Ok(Self::new(hub, transport, ip))
+    /// For a connection that the peer opened.
+    pub(crate) fn take(hub: &Arc<Hub>, transport: Transport, source: IpAddr) -> Result<Self, Refusal> {
+        hub.admission().connect(Instant::now(), source)?;
+        Ok(Self::new(hub, transport, Some(source)))
     }
 
-    fn take_ours(hub: &Arc<Hub>, transport: Transport, ip: IpAddr) -> Result<Self, Refusal> {
-        hub.admission().connect_ours(ip)?;
-        Ok(Self::new(hub, transport, ip))
+    /// For a connection of ours.
+    fn take_own(hub: &Arc<Hub>, transport: Transport) -> Result<Self, Refusal> {
+        hub.admission().connect_own()?;
+        Ok(Self::new(hub, transport, None))
     }
 
-    fn new(hub: &Arc<Hub>, transport: Transport, ip: IpAddr) -> Self {
+    fn new(hub: &Arc<Hub>, transport: Transport, source: Option<IpAddr>) -> Self {
         hub.counters.connection_opened(transport);
-        Self { hub: hub.clone(), transport, ip }
+        Self { hub: hub.clone(), transport, source }
     }
 }
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        self.hub.admission().disconnect(self.ip);
+        let mut admission = self.hub.admission();
+        match self.source {
+            Some(source) => admission.disconnect(source),
+            None => admission.disconnect_own(),
+        }
+        drop(admission);
         self.hub.counters.connection_closed(self.transport);
     }
 }

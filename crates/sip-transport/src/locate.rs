@@ -45,6 +45,8 @@ pub struct LocatorConfig {
     /// Where SRV records offer several transports and NAPTR says nothing, they are tried in this order. Transports without a
     /// listener are left out.
     pub preference: Vec<Transport>,
+    /// Locations at one time; more fail as if DNS did not answer.
+    pub at_once: usize,
     /// How long a server that failed is tried after all others.
     pub penalty: Duration,
 }
@@ -55,6 +57,7 @@ impl Default for LocatorConfig {
             servers: Vec::new(),
             time: Duration::from_secs(4),
             preference: vec![Transport::Tls, Transport::Udp, Transport::Tcp],
+            at_once: 256,
             penalty: Duration::from_secs(60),
         }
     }

@@ -11,8 +11,8 @@ use tokio::sync::Notify;
 use crate::PeerIdentity;
 use crate::connection::Queue;
 
-/// Large requests whose bytes are remembered per destination, so that a retransmission by timer does not go out again by TCP.
-const REMEMBERED: usize = 32;
+/// Requests to a UDP target that are remembered per TCP connection that carried them.
+const REMEMBERED: usize = 64;
 /// Aliases of one connection (RFC 5923).
 const MAX_ALIASES: usize = 8;
 /// How long a peer that refused TCP gets large requests by UDP.
@@ -41,7 +41,8 @@ struct Destination {
     last_use: u64,
     connection: Option<u64>,
     refused_at: Option<Instant>,
-    sent: VecDeque<u64>,
+    /// Branch, and hash of the bytes, of requests to a UDP target.
+    sent: VecDeque<(String, u64)>,
 }
 
 /// Numbers of connections and destinations come from one sequence, and none is used twice.
@@ -188,15 +189,29 @@ impl Table {
         refused_at.is_some_and(|at| now.saturating_duration_since(at) < REFUSED_FOR)
     }
 
-    /// Whether these bytes are on their way already by the connection to this destination.
-    pub(crate) fn is_repeated(&mut self, destination: u64, hash: u64) -> bool {
+    /// Whether requests to a UDP target went by TCP on the connection that is there.
+    pub(crate) fn is_carrying_large(&self, key: &Key) -> bool {
+        self.at(key).is_some_and(|destination| !destination.sent.is_empty())
+    }
+
+    /// Whether one with this branch did.
+    pub(crate) fn has_carried(&self, key: &Key, branch: &str) -> bool {
+        self.at(key).is_some_and(|destination| destination.sent.iter().any(|(sent, _)| sent == branch))
+    }
+
+    /// Whether these very bytes did; remembers them if not.
+    pub(crate) fn is_repeated(&mut self, destination: u64, branch: String, hash: u64) -> bool {
         let Some(destination) = self.destinations.get_mut(&destination) else { return false };
-        if destination.sent.contains(&hash) {
+        if destination.sent.iter().any(|&(_, sent)| sent == hash) {
             return true;
         }
         destination.sent.truncate(REMEMBERED - 1);
-        destination.sent.push_front(hash);
+        destination.sent.push_front((branch, hash));
         false
+    }
+
+    fn at(&self, key: &Key) -> Option<&Destination> {
+        self.destinations.get(self.destinations_by_key.get(key)?)
     }
 
     pub(crate) fn identity(&self, id: u64) -> Option<Arc<PeerIdentity>> {
@@ -212,5 +227,68 @@ impl Table {
     fn next(&mut self) -> u64 {
         self.next += 1;
         self.next - 1
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::connection::queue;
+
+    fn key(port: u16) -> Key {
+        Key { transport: Transport::Tls, peer: ([192, 0, 2, 1], port).into(), domain: "example.com".to_owned() }
+    }
+
+    fn flow(port: u16) -> Flow {
+        let local = ([192, 0, 2, 2], 5061).into();
+        Flow { transport: Transport::Tls, local, peer: ([192, 0, 2, 1], port).into(), connection: 0 }
+    }
+
+    #[test]
+    fn a_destination_keeps_its_number_until_it_is_the_longest_unused() {
+        let mut table = Table::new(3);
+        let [one, two, _three] = [1, 2, 3].map(|port| table.destination(&key(port)));
+        assert_eq!(table.destination(&key(1)), one);
+        table.connection_to(two);
+        let [four, five] = [4, 5].map(|port| table.destination(&key(port)));
+        assert_eq!([one, two, four, five].map(|id| table.key(id).is_some()), [false, true, true, true]);
+        assert_ne!(table.destination(&key(1)), one, "no number is used twice");
+        assert_eq!(
+            (table.destinations.len(), table.destinations_by_key.len(), table.destinations_by_use.len()),
+            (3, 3, 3)
+        );
+    }
+
+    #[test]
+    fn a_destination_has_one_connection_at_a_time() {
+        let mut table = Table::new(3);
+        let destination = table.destination(&key(1));
+        let first = table.open(flow(1), queue(1, 1).0, None, Some(destination)).flow.connection;
+        assert_eq!(table.connection_to(destination).map(|connection| connection.flow.connection), Some(first));
+        assert!(!table.is_repeated(destination, "z9hG4bK1".to_owned(), 7));
+        assert!(table.is_repeated(destination, "z9hG4bK1".to_owned(), 7));
+        table.remove(first);
+        assert!(table.connection_to(destination).is_none());
+        assert!(
+            !table.is_repeated(destination, "z9hG4bK1".to_owned(), 7),
+            "what the old connection carried may be lost"
+        );
+    }
+
+    #[test]
+    fn aliases_end_with_their_connection_and_are_few() {
+        let mut table = Table::new(3);
+        let destination = table.destination(&key(5061));
+        let [old, new] = [0, 1].map(|_| table.open(flow(40000), queue(1, 1).0, None, None).flow.connection);
+        for port in 5061..5200 {
+            table.alias(old, key(port));
+        }
+        assert_eq!(table.aliases.len(), MAX_ALIASES);
+        table.alias(new, key(5061));
+        table.remove(old);
+        let used = table.connection_to(destination).map(|connection| connection.flow.connection);
+        assert_eq!((used, table.aliases.len()), (Some(new), 1));
+        table.remove(new);
+        assert!(table.aliases.is_empty() && table.open.is_empty());
     }
 }

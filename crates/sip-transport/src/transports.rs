@@ -83,8 +83,8 @@ impl Transports {
         let families = (has(true), has(false));
         let locator = Locator::new(config.locator, config.seed, families).ok_or(BindError::Dns)?;
 
-        let (messages, inbox) = mpsc::channel(config.limits.inbox.max(1));
-        let (failures, failed) = mpsc::channel(config.limits.inbox.max(1));
+        let (messages, inbox) = mpsc::channel(config.limits.inbox.clamp(1, 1 << 20));
+        let (failures, failed) = mpsc::channel(config.limits.inbox.clamp(1, 1 << 20));
         let mut ports = Vec::new();
         let mut receivers = Vec::new();
         for (listener, socket) in bound.iter().zip(sockets) {

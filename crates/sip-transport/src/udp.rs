@@ -29,7 +29,7 @@ pub(crate) struct Tasks {
 
 impl Port {
     pub(crate) fn new(local: SocketAddr, socket: UdpSocket, queue: usize) -> (Self, Tasks) {
-        let (sender, receiver) = mpsc::channel(queue.max(1));
+        let (sender, receiver) = mpsc::channel(queue.clamp(1, 1 << 20));
         (Self { local, queue: sender }, Tasks { local, socket: Arc::new(socket), queue: receiver })
     }
 

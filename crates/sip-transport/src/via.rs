@@ -6,17 +6,20 @@ use sip::{Carriage, Flow, Limits, Message, Response, SentBy, Transport, name, re
 
 use crate::table::Key;
 
-/// The same request for TCP: the Via says so, and the stream gets its Content-Length (§18.1.1, §18.3).
-pub(crate) fn for_tcp(bytes: &[u8], limits: &Limits) -> Option<Vec<u8>> {
+/// The same request for TCP, and its branch: the Via says TCP and where we listen for it, and the stream gets its Content-Length
+/// (§18.1.1, §18.3).
+pub(crate) fn for_tcp(bytes: &[u8], sent_by: &SentBy, limits: &Limits) -> Option<(Vec<u8>, String)> {
     let Ok(Message::Request(mut request)) = receive(bytes, Carriage::Datagram, limits).message() else { return None };
     let mut via = request.headers.via().ok()?;
+    let branch = via.branch()?.to_owned();
     via.transport = Transport::Tcp.as_str().to_owned();
+    via.sent_by = sent_by.clone();
     request.headers.replace_first_element(name::VIA, via);
     if !request.headers.contains(name::CONTENT_LENGTH) {
         let length = request.body().len();
         request.headers.push(name::CONTENT_LENGTH, length);
     }
-    Some(request.to_bytes())
+    Some((request.to_bytes(), branch))
 }
 
 /// Where a response to a connection that is gone is sent by another: the address that the request came from, which is what
@@ -52,8 +55,14 @@ pub(crate) fn route_refusal(mut response: Response, peer: SocketAddr) -> Option<
 /// Whether a response's Via is of one of ours (§18.1.2).
 pub(crate) fn is_ours(response: &Response, ours: impl Iterator<Item = SentBy>) -> bool {
     let Ok(via) = response.headers.via() else { return false };
-    let secure = matches!(via.transport.as_str(), "TLS" | "WSS");
-    let port = |sent_by: &SentBy| sent_by.port.unwrap_or(if secure { 5061 } else { 5060 });
+    // RFC 3261 §19.1.2, RFC 7118 §5.3.
+    let default = match via.transport.as_str() {
+        "TLS" => 5061,
+        "WS" => 80,
+        "WSS" => 443,
+        _ => 5060,
+    };
+    let port = |sent_by: &SentBy| sent_by.port.unwrap_or(default);
     ours.into_iter().any(|own| own.host.is_equivalent(&via.sent_by.host) && port(&own) == port(&via.sent_by))
 }
 
@@ -75,12 +84,13 @@ mod tests {
 
     #[test]
     fn a_request_for_tcp_says_so_and_how_long_it_is() {
-        let bytes = for_tcp(REQUEST.as_bytes(), &Limits::default()).unwrap();
+        let sent_by = SentBy::from(SocketAddr::from(([192, 0, 2, 1], 5080)));
+        let (bytes, branch) = for_tcp(REQUEST.as_bytes(), &sent_by, &Limits::default()).unwrap();
         let expected = REQUEST
-            .replace("SIP/2.0/UDP", "SIP/2.0/TCP")
+            .replace("SIP/2.0/UDP 192.0.2.1:5070", "SIP/2.0/TCP 192.0.2.1:5080")
             .replace("CSeq: 1 OPTIONS\r\n", "CSeq: 1 OPTIONS\r\nContent-Length: 4\r\n");
-        assert_eq!(String::from_utf8(bytes).unwrap(), expected);
-        assert_eq!(for_tcp(RESPONSE.as_bytes(), &Limits::default()), None);
+        assert_eq!((String::from_utf8(bytes).unwrap(), branch.as_str()), (expected, "z9hG4bK7"));
+        assert_eq!(for_tcp(RESPONSE.as_bytes(), &sent_by, &Limits::default()), None);
     }
 
     #[test]

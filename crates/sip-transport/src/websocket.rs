@@ -1,5 +1,7 @@
 //! A WebSocket connection: one SIP message a frame (RFC 7118 §5).
 
+use std::time::Duration;
+
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt, StreamExt};
 use sip::{Carriage, Frame, Limits, receive};
@@ -21,6 +23,9 @@ pub(crate) fn frame(bytes: &[u8], limits: &Limits) -> Frame {
     }
 }
 
+/// A ping interval of nothing would be no interval.
+const SHORTEST: Duration = Duration::from_millis(10);
+
 /// Runs the connection to its end.
 pub(crate) async fn run<S: AsyncRead + AsyncWrite + Unpin>(socket: WebSocketStream<S>, link: Link, mut drain: Drain) {
     let (sink, stream) = socket.split();
@@ -36,7 +41,7 @@ pub(crate) async fn run<S: AsyncRead + AsyncWrite + Unpin>(socket: WebSocketStre
 
 async fn read<S: AsyncRead + AsyncWrite + Unpin>(mut stream: SplitStream<WebSocketStream<S>>, link: &Link) -> Closing {
     // The peer answers each ping. A message in many frames counts as silence until it is whole.
-    let patience = link.hub.web().ping_interval * 3;
+    let patience = link.hub.web().ping_interval.max(SHORTEST) * 3;
     let mut first = Some(Instant::now() + link.hub.limits.first_message);
     loop {
         let until = Instant::now() + patience;
@@ -94,7 +99,7 @@ async fn write<S: AsyncRead + AsyncWrite + Unpin>(
     current: &mut Option<Item>,
 ) -> Closing {
     let time = link.hub.limits.message_time;
-    let mut pings = interval(link.hub.web().ping_interval);
+    let mut pings = interval(link.hub.web().ping_interval.max(SHORTEST));
     pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
     pings.reset();
     loop {

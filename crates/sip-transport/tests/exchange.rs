@@ -143,6 +143,7 @@ async fn a_large_request_goes_by_tcp_and_by_udp_where_there_is_none() {
     assert!(flow.transport == Transport::Tcp && response.body().starts_with(b"TCP"), "{response:?}");
     assert_eq!(server.stats().messages_in, [0, 1, 0, 0, 0]);
     assert!(client.options(&target).await.response().0.body().starts_with(b"UDP"), "a small one");
+    assert_eq!(server.stats().messages_in, [1, 1, 0, 0, 0]);
 
     let (server, _task) = Element::bind(config(&[Transport::Udp])).serve();
     let target = support::target(&client.transports, Transport::Udp, address(&server, Transport::Udp));
@@ -193,4 +194,86 @@ async fn a_response_with_a_strangers_via_is_dropped() {
     let response = format!("SIP/2.0 200 OK\r\n{}", text.split_once("\r\n").unwrap().1);
     socket.send_to(response.as_bytes(), address(&server, Transport::Udp)).await.unwrap();
     until("it is counted", || server.stats().refusals(sallyport_sip_transport::Refusal::SentBy) == 1).await;
+}
+
+/// RFC 3261 §17.1.1.3: the ACK of a refusal goes by the transport of its INVITE, large or not.
+#[tokio::test]
+async fn what_belongs_to_a_large_request_goes_by_its_connection() {
+    let mut client = Element::bind(config(&[Transport::Udp, Transport::Tcp]));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let target = target(&client.transports, Transport::Udp, listener.local_addr().unwrap());
+    let mut request = client.request(Method::Invite, &target);
+    request.set_body(Some("text/plain"), vec![b'x'; MAX_DATAGRAM]);
+    let server = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let invite = read_until(&mut stream, &"x".repeat(MAX_DATAGRAM)).await;
+        let head = invite.split_once("\r\n\r\n").unwrap().0.split_once("\r\n").unwrap().1;
+        let headers: String =
+            head.lines().filter(|line| !line.starts_with("Content-")).map(|line| format!("{line}\r\n")).collect();
+        let refusal = format!("SIP/2.0 486 Busy Here\r\n{headers}Content-Length: 0\r\n\r\n");
+        client::write(&mut stream, refusal).await;
+        let ack = read_until(&mut stream, "\r\n\r\n").await;
+        (headers, ack)
+    });
+    let (response, _) = client.send(request, &target).await.response();
+    assert_eq!(response.status(), StatusCode::BUSY_HERE);
+    client.flush();
+    let (headers, ack) = tokio::time::timeout(support::PATIENCE, server).await.unwrap().unwrap();
+    // Its Via is the INVITE's.
+    let via = headers.lines().find(|line| line.starts_with("Via: ")).unwrap();
+    assert!(ack.starts_with("ACK ") && ack.contains(via) && via.contains("SIP/2.0/TCP"), "{ack} {via}");
+    assert_eq!(client.transports.stats().messages_out, [0, 2, 0, 0, 0]);
+}
+
+#[tokio::test]
+async fn ipv6_is_as_good() {
+    let listening = || {
+        let mut listening = config(&[Transport::Udp, Transport::Tcp, Transport::Udp]);
+        for listener in &mut listening.listeners[..2] {
+            listener.address = "[::1]:0".parse().unwrap();
+        }
+        listening
+    };
+    let (server, _task) = Element::bind(listening()).serve();
+    let mut client = Element::bind(listening());
+    for transport in [Transport::Udp, Transport::Tcp] {
+        let target = target(&client.transports, transport, address(&server, transport));
+        assert!(target.sent_by.to_string().starts_with("[::1]:"));
+        client.options(&target).await.response();
+    }
+}
+
+#[tokio::test]
+async fn without_an_inbox_nothing_is_open() {
+    let element = Element::bind(config(&[Transport::Udp, Transport::Tcp]));
+    let addresses = [Transport::Udp, Transport::Tcp].map(|transport| address(&element.transports, transport));
+    let mut stream = TcpStream::connect(addresses[1]).await.unwrap();
+    until("it is in", || element.transports.stats().connections[1] == 1).await;
+    let transports = element.transports.clone();
+    drop(element);
+    assert_eq!(client::read_to_end(&mut stream).await, "");
+    until("the ports are free", || {
+        std::net::UdpSocket::bind(addresses[0]).is_ok() && std::net::TcpListener::bind(addresses[1]).is_ok()
+    })
+    .await;
+    assert_eq!(transports.stats().connections, [0; 5]);
+}
+
+#[test]
+fn what_cannot_be_bound_is_told() {
+    use sallyport_sip_transport::{BindError, TlsError, Transports};
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let _guard = runtime.enter();
+    let error = |config| Transports::bind(config).err().unwrap();
+    let mut unspecified = config(&[Transport::Udp]);
+    unspecified.listeners[0].address = "0.0.0.0:0".parse().unwrap();
+    assert!(matches!(error(unspecified.clone()), BindError::Unadvertised(_)));
+    unspecified.listeners[0].advertised = Some("192.0.2.1:5060".parse::<std::net::SocketAddr>().unwrap().into());
+    let (transports, _inbox) = Transports::bind(unspecified).unwrap();
+    assert_eq!(transports.listeners()[0].sent_by.to_string(), "192.0.2.1:5060");
+    assert!(matches!(error(config(&[Transport::Wss])), BindError::Tls(TlsError::NoIdentity)));
+    let mut taken = config(&[Transport::Udp]);
+    taken.listeners[0].address = transports.listeners()[0].address;
+    taken.listeners[0].advertised = Some("192.0.2.1:5060".parse::<std::net::SocketAddr>().unwrap().into());
+    assert!(matches!(error(taken), BindError::Listener(..)));
 }

@@ -190,6 +190,23 @@ async fn who_is_silent_or_never_ends_a_message_is_let_go() {
 }
 
 #[tokio::test]
+async fn who_has_spoken_may_be_idle_for_a_while() {
+    let server = serve(&[Transport::Tcp], |config| config.limits.idle = Duration::from_millis(300));
+    let mut stream = TcpStream::connect(address(&server, Transport::Tcp)).await.unwrap();
+    let began = std::time::Instant::now();
+    // Half of the time each; a keep-alive is enough.
+    for number in 0..4 {
+        let text = options_text(Transport::Tcp, "client.invalid", number);
+        client::write(&mut stream, if number % 2 == 0 { text.as_str() } else { "\r\n\r\n" }).await;
+        read_until(&mut stream, "\r\n").await;
+        tokio::time::sleep(Duration::from_millis(150)).await;
+    }
+    read_to_end(&mut stream).await;
+    assert!(began.elapsed() > Duration::from_millis(740), "{:?}", began.elapsed());
+    until("it is counted", || server.stats().refusals(Refusal::Silence) == 1).await;
+}
+
+#[tokio::test]
 async fn a_stream_that_lost_its_frame_is_answered_and_closed() {
     let server = serve(&[Transport::Tcp], |_| ());
     let mut stream = TcpStream::connect(address(&server, Transport::Tcp)).await.unwrap();

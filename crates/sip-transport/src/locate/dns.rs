@@ -14,6 +14,7 @@ use hickory_resolver::{Resolver, TokioResolver};
 use rand::rngs::ChaCha8Rng;
 use rand::{Rng, SeedableRng};
 use sip::{SipUri, Transport};
+use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
 
 use super::penalties::Penalties;
@@ -29,6 +30,7 @@ pub(crate) struct Locator {
     config: LocatorConfig,
     random: Mutex<ChaCha8Rng>,
     penalties: Mutex<Penalties>,
+    places: Semaphore,
 }
 
 impl Locator {
@@ -56,7 +58,9 @@ impl Locator {
             _ => LookupIpStrategy::Ipv6AndIpv4,
         };
         let resolver = builder.build().ok()?;
-        Some(Self { resolver, config, random: Mutex::new(ChaCha8Rng::from_seed(seed)), penalties: Mutex::default() })
+        let places = Semaphore::new(config.at_once.min(Semaphore::MAX_PERMITS));
+        let random = Mutex::new(ChaCha8Rng::from_seed(seed));
+        Some(Self { resolver, config, random, penalties: Mutex::default(), places })
     }
 
     pub(crate) fn preference(&self) -> &[Transport] {
@@ -75,6 +79,7 @@ impl Locator {
         security: Security,
         supported: &[Transport],
     ) -> Result<Vec<Hop>, LocateError> {
+        let _place = self.places.try_acquire().map_err(|_| LocateError::TimedOut)?;
         let mut seed = [0; 32];
         self.random.lock().unwrap_or_else(PoisonError::into_inner).fill_bytes(&mut seed);
         let (mut search, mut step) = Search::start(uri, security, supported, seed);
