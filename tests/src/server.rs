@@ -35,6 +35,7 @@ impl Server {
         let mut process = Command::new(binary)
             .args(words)
             .args(["--ng", "127.0.0.1:0", "--admin", "127.0.0.1:0"])
+            .args(if words == ["pump"] { &[][..] } else { &["--sip", "127.0.0.1:0"] })
             .args(flags)
             .stdout(Stdio::piped())
             .spawn()

@@ -24,4 +24,6 @@ mod snapshot;
 pub use calls::{Address, CallDetail, CallSummary, Calls, LegDetail, SectionDetail, StreamDetail, TransportDetail};
 pub use question::{Draining, Question, Readiness};
 pub use server::{Admin, serve};
-pub use snapshot::{Histogram, Labelled, NgSnapshot, ProcessSnapshot, SessionSnapshot, Snapshot, WorkerSnapshot};
+pub use snapshot::{
+    Histogram, Labelled, NgSnapshot, ProcessSnapshot, SessionSnapshot, SipSnapshot, Snapshot, WorkerSnapshot,
+};

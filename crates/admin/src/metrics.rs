@@ -4,7 +4,7 @@ use control::{Counters, Verdict};
 use prometheus::TextEncoder;
 use prometheus::proto::{Bucket, Counter, Gauge, LabelPair, Metric, MetricFamily, MetricType};
 
-use crate::{Histogram, Labelled, NgSnapshot, ProcessSnapshot, SessionSnapshot, Snapshot, WorkerSnapshot};
+use crate::{Histogram, Labelled, NgSnapshot, ProcessSnapshot, SessionSnapshot, SipSnapshot, Snapshot, WorkerSnapshot};
 
 /// All metrics as text.
 pub(crate) fn print(snapshot: &Snapshot) -> String {
@@ -26,6 +26,9 @@ pub(crate) fn print(snapshot: &Snapshot) -> String {
         page.process(&snapshot.process);
         page.session(&snapshot.session);
         page.ng(&snapshot.ng);
+        if let Some(sip) = &snapshot.sip {
+            page.sip(sip);
+        }
     }
     page.workers(&snapshot.workers);
     TextEncoder::new().encode_to_string(&page.families).unwrap_or_else(|error| format!("# {error}\n"))
@@ -114,6 +117,56 @@ impl Page {
             alone(ng.malformed as f64),
         );
         self.gauge("ng_cached_replies", "Replies kept for repeated requests.", alone(ng.cached as f64));
+    }
+
+    fn sip(&mut self, sip: &SipSnapshot) {
+        self.gauge("sip_calls", "SIP calls that exist.", alone(sip.calls as f64));
+        self.gauge("sip_contacts", "Contacts that users have registered.", alone(sip.contacts as f64));
+        self.counter("sip_calls_received_total", "SIP calls that came in.", alone(sip.calls_received as f64));
+        self.counter("sip_calls_answered_total", "SIP calls that were answered.", alone(sip.calls_answered as f64));
+        self.counter(
+            "sip_failures_total",
+            "Final responses to callers that were neither a success nor a challenge, by status.",
+            sip.failures.iter().map(|(status, count)| (vec![("status", status.to_string())], *count as f64)),
+        );
+        self.counter("sip_registrations_total", "Registrations that were accepted.", alone(sip.registrations as f64));
+        self.counter("sip_challenges_total", "Requests that were challenged.", alone(sip.challenges as f64));
+        self.counter(
+            "sip_logins_total",
+            "Logins that were accepted, by algorithm.",
+            sip.logins.iter().map(|(algorithm, count)| (vec![("algorithm", algorithm.clone())], *count as f64)),
+        );
+        self.counter(
+            "sip_rejected_credentials_total",
+            "Wrong credentials, by what was wrong.",
+            labelled(&sip.rejected_credentials, ["fault"]),
+        );
+        self.counter(
+            "sip_barred_total",
+            "Requests of sources that are barred for wrong passwords.",
+            alone(sip.barred as f64),
+        );
+        self.counter(
+            "sip_cleartext_keys_total",
+            "Descriptions with SDES keys over signalling that others can read, by what became of them.",
+            labelled(&sip.cleartext_keys, ["result"]),
+        );
+        self.counter(
+            "sip_sips_total",
+            "Calls between a sips URI and a leg without TLS, by what became of them.",
+            labelled(&sip.sips, ["result"]),
+        );
+        self.counter(
+            "sip_refused_offers_total",
+            "Offers inside of SIP calls that were refused.",
+            alone(sip.refused_offers as f64),
+        );
+        self.counter("sip_overload_total", "SIP calls refused for their number.", alone(sip.overload as f64));
+        self.counter(
+            "sip_rekeyings_total",
+            "Offers with new keys, because one was nearly spent.",
+            alone(sip.rekeyings as f64),
+        );
     }
 
     fn workers(&mut self, workers: &[WorkerSnapshot]) {
@@ -331,6 +384,11 @@ mod tests {
                 refused: vec![Labelled { labels: ["unknown_call"], count: 4 }],
                 ..SessionSnapshot::default()
             },
+            sip: Some(SipSnapshot {
+                failures: vec![(486, 4)],
+                cleartext_keys: vec![Labelled { labels: ["warned"], count: 6 }],
+                ..SipSnapshot::default()
+            }),
             ng: NgSnapshot { commands: vec![Labelled { labels: ["ping", "pong"], count: 9 }], ..NgSnapshot::default() },
             workers: vec![WorkerSnapshot::default(), worker],
             ..Snapshot::default()
@@ -379,6 +437,8 @@ mod tests {
             ("sallyport_refusals_total{cause=\"unknown_call\"}", 4.0),
             ("sallyport_dtls_handshakes_total{result=\"failed\",reason=\"fingerprint_mismatch\"}", 2.0),
             ("sallyport_ng_commands_total{command=\"ping\",result=\"pong\"}", 9.0),
+            ("sallyport_sip_failures_total{status=\"486\"}", 4.0),
+            ("sallyport_sip_cleartext_keys_total{result=\"warned\"}", 6.0),
             ("sallyport_datagrams_received_total{worker=\"1\"}", 4.0),
             ("sallyport_packets_dropped_total{worker=\"1\",verdict=\"bad_tag\"}", 1.0),
             ("sallyport_packets_dropped_total{worker=\"0\",verdict=\"bad_tag\"}", 0.0),

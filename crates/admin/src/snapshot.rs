@@ -17,6 +17,8 @@ pub struct Snapshot {
     pub session: SessionSnapshot,
     /// The ng protocol.
     pub ng: NgSnapshot,
+    /// SIP; `None` where it is off.
+    pub sip: Option<SipSnapshot>,
     /// The media half, worker by worker.
     pub workers: Vec<WorkerSnapshot>,
     /// Of a process that only moves media: what the signalling half counts is left out.
@@ -85,6 +87,41 @@ pub struct NgSnapshot {
     pub malformed: u64,
     /// Replies in the cache.
     pub cached: u64,
+}
+
+/// SIP: the back-to-back user agent.
+#[derive(Clone, Debug, Default)]
+pub struct SipSnapshot {
+    /// Calls that exist.
+    pub calls: u64,
+    /// Contacts that users have registered.
+    pub contacts: u64,
+    /// Calls that came in.
+    pub calls_received: u64,
+    /// Of these, answered.
+    pub calls_answered: u64,
+    /// Callers' final responses that were no 2xx, by status code; challenges are left out.
+    pub failures: Vec<(u16, u64)>,
+    /// Registrations that were accepted.
+    pub registrations: u64,
+    /// Requests that were challenged.
+    pub challenges: u64,
+    /// Logins that were accepted, by algorithm.
+    pub logins: Vec<(String, u64)>,
+    /// Wrong credentials, by fault.
+    pub rejected_credentials: Vec<Labelled<1>>,
+    /// Requests of sources that are barred for wrong passwords.
+    pub barred: u64,
+    /// SDES keys over signalling that others can read, by what became of them.
+    pub cleartext_keys: Vec<Labelled<1>>,
+    /// Calls between sips and signalling without TLS, by what became of them.
+    pub sips: Vec<Labelled<1>>,
+    /// Offers inside of calls that were refused.
+    pub refused_offers: u64,
+    /// Calls refused for their number.
+    pub overload: u64,
+    /// Offers with new keys, because one was nearly spent.
+    pub rekeyings: u64,
 }
 
 /// One worker.

@@ -105,10 +105,11 @@ impl B2bua {
         }
     }
 
-    /// Other routes, trunks, policies and users, for calls and registrations from here on. Realm, algorithms and bounds stay.
+    /// Other routes, trunks, policies and users, for calls and registrations from here on. Realm, algorithms, advertised addresses and
+    /// bounds stay.
     pub fn reconfigure(&mut self, config: B2buaConfig, users: Users) {
-        let (realm, algorithms, limits) = (&self.config.realm, &self.config.algorithms, self.config.limits);
-        self.config = B2buaConfig { realm: realm.clone(), algorithms: algorithms.clone(), limits, ..config };
+        let B2buaConfig { realm, algorithms, advertised, limits, .. } = self.config.clone();
+        self.config = B2buaConfig { realm, algorithms, advertised, limits, ..config };
         self.gate.set_users(users.clone());
         self.users = users;
     }

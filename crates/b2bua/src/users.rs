@@ -128,6 +128,12 @@ impl Users {
         self.by_name.contains_key(name)
     }
 
+    /// A user whose HA1s are of another realm, and which.
+    pub fn foreign(&self, realm: &str) -> Option<(&str, &str)> {
+        let user = self.by_name.values().find(|user| user.realm != realm)?;
+        Some((&user.name, &user.realm))
+    }
+
     /// How many.
     pub fn len(&self) -> usize {
         self.by_name.len()

@@ -15,6 +15,8 @@ mod relay;
 mod reload;
 mod settings;
 mod signals;
+mod sip_start;
+mod user;
 #[cfg_attr(not(test), expect(dead_code, reason = "nothing listens for SIP yet"))]
 mod web_phone;
 
@@ -23,7 +25,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use crate::log::Log;
-use crate::settings::{Arguments, Chore, CommandLine, Role, Settings};
+use crate::settings::{Arguments, Chore, CommandLine, Role, Settings, UserOrder};
 
 fn main() -> ExitCode {
     let line = CommandLine::parse();
@@ -32,6 +34,7 @@ fn main() -> ExitCode {
         Some(Chore::Signal(arguments)) => serve(arguments.of(Role::Signal)),
         Some(Chore::Pump(arguments)) => serve(arguments.of(Role::Pump)),
         Some(Chore::Check { file }) => check::check(file),
+        Some(Chore::User { order: UserOrder::Add { name, realm } }) => user::add(name, realm),
         Some(Chore::Drain { admin }) => drain::ask(*admin),
         Some(Chore::Explain { call_id, admin, json }) => admin_client::print_call(*admin, call_id, *json),
     };

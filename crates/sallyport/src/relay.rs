@@ -6,6 +6,7 @@ mod link;
 mod ng_door;
 mod operations;
 mod questions;
+mod sip_door;
 mod socket_link;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -32,11 +33,13 @@ use crate::records::Records;
 use crate::reload::Reload;
 use crate::settings::{Arguments, Fixed, Role, Settings};
 use crate::signals::Signals;
+use crate::sip_start;
 use introduction::introduce;
 use link::{Character, Link, MediaHalf};
 use ng_door::ConnectionWay;
 use operations::Pulse;
 use questions::DetailWay;
+use sip_door::{FIRST_SIP_TOKEN, SipDoor, SipInbox};
 
 /// Longest ng datagram.
 const MAX_REQUEST: usize = 65_536;
@@ -70,6 +73,7 @@ async fn serve(reload: Reload) -> anyhow::Result<()> {
         Role::Signal => link::connect(&settings.fixed.control)?,
         Role::Both | Role::Pump => link::start_here(&settings.fixed)?,
     };
+    let sip = sip_start::start(settings, FIRST_SIP_TOKEN)?;
     let session = session(settings, character.as_ref())?;
     let signals = Signals::catch()?;
     let records = settings.fixed.records.as_deref().map(Records::begin).transpose()?;
@@ -80,7 +84,13 @@ async fn serve(reload: Reload) -> anyhow::Result<()> {
     let admin_task = tokio::spawn(admin::serve(admin_listener, admin, async {
         let _ = farewell_said.await;
     }));
-    introduce(settings, character.as_ref(), ng_address, admin_address);
+    let sip_lines = sip_start::introduction(sip.as_ref(), settings);
+    introduce(settings, character.as_ref(), ng_address, admin_address, &sip_lines);
+    let sip = sip.map(|sip| (sip.demo_password, SipDoor::new(sip.b2bua, sip.transports, sip.inbox)));
+    let (demo_password, sip, mut sip_inbox) = match sip {
+        Some((password, (door, inbox))) => (password, Some(door), Some(inbox)),
+        None => (None, None, None),
+    };
 
     let (door, knocks) = mpsc::channel(64);
     tokio::spawn(ng_stream::serve(ng_listener, door));
@@ -101,9 +111,11 @@ async fn serve(reload: Reload) -> anyhow::Result<()> {
         pulse: Pulse::begin(Instant::now()),
         reload,
         records,
+        sip,
+        demo_password,
     };
     notify::ready();
-    relay.run(&noticed, questions, knocks, signals).await;
+    relay.run(&noticed, questions, knocks, &mut sip_inbox, signals).await;
     let _ = farewell.send(());
     let _ = timeout(FAREWELL, admin_task).await;
     Ok(())
@@ -164,6 +176,10 @@ struct Relay {
     pulse: Pulse,
     reload: Reload,
     records: Option<Records>,
+    /// `None`: SIP is off.
+    sip: Option<SipDoor>,
+    /// Of the user `demo`, for a reload without a users file.
+    demo_password: Option<zeroize::Zeroizing<String>>,
 }
 
 impl Relay {
@@ -172,6 +188,7 @@ impl Relay {
         noticed: &Notify,
         mut questions: mpsc::Receiver<Question>,
         mut knocks: mpsc::Receiver<Knock>,
+        sip_inbox: &mut Option<SipInbox>,
         mut signals: Signals,
     ) {
         let mut buffer = vec![0; MAX_REQUEST];
@@ -186,8 +203,14 @@ impl Relay {
                 () = noticed.notified() => self.handle_notices(),
                 Some(question) = questions.recv() => self.answer(question).await,
                 Some(knock) = knocks.recv() => self.handle_knock(knock).await,
+                event = SipInbox::next(sip_inbox) => if let Some(door) = &mut self.sip {
+                    door.handle(Instant::now(), event);
+                },
                 () = sleep_until(deadline.into()) => {
                     self.session.handle_timeout(Instant::now());
+                    if let Some(door) = &mut self.sip {
+                        door.b2bua.handle_timeout(Instant::now());
+                    }
                     self.give_up_requests().await;
                 }
                 wish = signals.next() => if self.obey(wish) {
@@ -220,7 +243,8 @@ impl Relay {
     fn deadline(&self) -> Instant {
         let now = Instant::now();
         let backlog = (!self.backlog.is_empty()).then(|| now + BACKLOG_PAUSE);
-        let deadlines = [self.session.poll_timeout(), self.ng.poll_timeout(), self.operations_due(), backlog];
+        let sip = self.sip.as_ref().and_then(|door| door.b2bua.poll_timeout());
+        let deadlines = [self.session.poll_timeout(), self.ng.poll_timeout(), self.operations_due(), backlog, sip];
         deadlines.into_iter().flatten().min().unwrap_or(now + Duration::from_secs(60))
     }
 }

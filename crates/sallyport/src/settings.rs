@@ -3,6 +3,7 @@
 mod address;
 mod file;
 mod keys;
+mod sip;
 mod value;
 
 use std::net::SocketAddr;
@@ -17,6 +18,7 @@ use session::{Defaults, Interface, Limits, Timeouts};
 
 use self::address::{MediaAddress, PortRange};
 pub(crate) use self::keys::KEYS;
+pub(crate) use self::sip::{Listen, RouteTo, SipFixed, SipFlag, SipLive, TrunkSetting};
 use crate::machine;
 
 /// A media relay for secure calls. Without options it serves the ng protocol on 127.0.0.1:2223, metrics on
@@ -42,6 +44,11 @@ pub(crate) enum Chore {
         /// The file.
         file: PathBuf,
     },
+    /// The users that may register and call by SIP.
+    User {
+        #[command(subcommand)]
+        order: UserOrder,
+    },
     /// Tell a running server to take no new calls, and to end when the last one has ended.
     Drain {
         /// Where its admin pages are.
@@ -58,6 +65,19 @@ pub(crate) enum Chore {
         /// Everything that is known, as JSON.
         #[arg(long)]
         json: bool,
+    },
+}
+
+/// What is done about users.
+#[derive(Subcommand, Debug)]
+pub(crate) enum UserOrder {
+    /// Read a password from standard input, and print the user's line for the file that sip.users names.
+    Add {
+        /// Its name: the user part of its SIP address.
+        name: String,
+        /// As sip.realm.
+        #[arg(long, default_value = "sallyport")]
+        realm: String,
     },
 }
 
@@ -84,6 +104,9 @@ pub(crate) struct Arguments {
     /// Where metrics, health and calls are served (HTTP).
     #[arg(long, value_name = "ADDRESS:PORT")]
     admin: Option<SocketAddr>,
+    /// Where SIP is served: UDP and TCP there, TLS one port above with a certificate, WebSocket on port 8080; or "off".
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    sip: Option<SipFlag>,
     /// An address for media, with a name for `direction` and the address that descriptions show instead; repeatable.
     #[arg(long, value_name = "[NAME=]IP[/ADVERTISED]")]
     media: Vec<MediaAddress>,
@@ -151,6 +174,7 @@ pub(crate) struct Fixed {
     pub(crate) roc_on_rekey: RocPolicy,
     pub(crate) early_media: Duration,
     pub(crate) sockets: MmsgConfig,
+    pub(crate) sip: SipFixed,
 }
 
 /// What a reload changes.
@@ -166,6 +190,7 @@ pub(crate) struct Live {
     pub(crate) defaults: Defaults,
     pub(crate) timeouts: Timeouts,
     pub(crate) limits: Limits,
+    pub(crate) sip: SipLive,
 }
 
 /// Handshakes and our certificate.
@@ -201,6 +226,7 @@ impl Default for Settings {
                 roc_on_rekey: RocPolicy::Keep,
                 early_media: Duration::from_millis(200),
                 sockets: MmsgConfig::default(),
+                sip: SipFixed::default(),
             },
             live: Live {
                 admin_hosts: Vec::new(),
@@ -210,6 +236,7 @@ impl Default for Settings {
                 defaults: Defaults::default(),
                 timeouts: Timeouts::default(),
                 limits: Limits::default(),
+                sip: SipLive::default(),
             },
         }
     }
@@ -276,6 +303,7 @@ impl Arguments {
             Role::Both if self.control.is_some() => "--control is for sallyport signal and sallyport pump",
             Role::Signal if self.workers.is_some() => "--workers is for sallyport pump",
             Role::Signal if self.backend.is_some() => "--backend is for sallyport pump",
+            Role::Pump if self.sip.is_some() => "--sip is for sallyport signal",
             Role::Pump if self.ng.is_some() => "--ng is for sallyport signal",
             _ => return Ok(()),
         };
@@ -289,6 +317,9 @@ impl Arguments {
         fixed.ng = self.ng.unwrap_or(fixed.ng);
         let admin = if self.role == Role::Pump { fixed.pump_admin } else { fixed.admin };
         fixed.admin = self.admin.unwrap_or(admin);
+        if let Some(flag) = &self.sip {
+            fixed.sip.listen = Some(flag.listeners(fixed.sip.certificate.is_some()));
+        }
         if let Some(control) = &self.control {
             fixed.control.clone_from(control);
         }

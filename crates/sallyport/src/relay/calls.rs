@@ -10,6 +10,7 @@ use tokio::time::sleep_until;
 
 use super::Relay;
 use super::link::LinkNotice;
+use super::sip_door::SipDoor;
 
 /// Why nobody obeys.
 const WORKER_GONE: &str = "the worker has ended";
@@ -53,6 +54,15 @@ impl Relay {
 
     /// Does what the session wants done, and what could not be done before.
     pub(super) async fn carry_out(&mut self) {
+        loop {
+            self.carry_out_session().await;
+            if !self.carry_out_sip() {
+                break;
+            }
+        }
+    }
+
+    async fn carry_out_session(&mut self) {
         self.flush_backlog();
         while let Some(output) = self.session.poll_output() {
             match output {
@@ -60,14 +70,26 @@ impl Relay {
                     self.backlog.entry(worker).or_default().push_back(command);
                     self.flush_backlog();
                 }
+                Output::Reply(token, reply) if SipDoor::owns(token) => {
+                    if let Some(door) = &mut self.sip {
+                        door.handle_reply(token, reply);
+                    }
+                }
                 Output::Reply(token, reply) => match self.details.remove(&token) {
                     Some((id, way)) => self.send_detail(&id, way, reply),
                     None => self.reply(token, &reply).await,
                 },
                 // Whoever drives the ng protocol reads of it in the ledger and in the log.
-                Output::KeyNearlySpent { .. } => {}
+                Output::KeyNearlySpent { call_id, tag, .. } => {
+                    if let Some(door) = &mut self.sip {
+                        door.b2bua.handle_key_nearly_spent(Instant::now(), &call_id, &tag);
+                    }
+                }
                 Output::Ended { call_id, reason, view, statistics } => {
                     self.tallies.count_end(reason);
+                    if let Some(door) = &mut self.sip {
+                        door.b2bua.handle_ended(Instant::now(), &call_id, reason);
+                    }
                     if let Some(records) = &self.records {
                         let record = Record::new(&view, statistics.as_deref(), reason, SystemTime::now());
                         records.write(&record);

@@ -7,7 +7,13 @@ use super::link::Character;
 use crate::settings::Settings;
 
 /// The lines that a newcomer reads, and a program takes the addresses from: the first word names the line.
-pub(super) fn introduce(settings: &Settings, media_half: Option<&Character>, ng: SocketAddr, admin: SocketAddr) {
+pub(super) fn introduce(
+    settings: &Settings,
+    media_half: Option<&Character>,
+    ng: SocketAddr,
+    admin: SocketAddr,
+    sip: &[String],
+) {
     let media: Vec<String> = settings
         .live
         .interfaces
@@ -18,7 +24,7 @@ pub(super) fn introduce(settings: &Settings, media_half: Option<&Character>, ng:
         })
         .collect();
     let (first, last) = settings.fixed.ports;
-    let lines = [
+    let mut lines = vec![
         format!("ng       {ng} (UDP, TCP): point Kamailio's or OpenSIPS's rtpengine module here"),
         format!("admin    http://{admin}/ with metrics, healthz, readyz, calls, calls/ID"),
         format!("media    {} ports {first}-{last}", media.join(" ")),
@@ -28,8 +34,9 @@ pub(super) fn introduce(settings: &Settings, media_half: Option<&Character>, ng:
             }
             None => format!("control  {}: media is moved by sallyport pump", settings.fixed.control.display()),
         },
-        format!("try      cargo xtask demo, or curl http://{admin}/metrics; Ctrl-C ends"),
     ];
+    lines.extend_from_slice(sip);
+    lines.push(format!("try      cargo xtask demo, or curl http://{admin}/metrics; Ctrl-C ends"));
     // Nobody has to read them.
     let _ = writeln!(std::io::stdout(), "{}", lines.join("\n"));
 }

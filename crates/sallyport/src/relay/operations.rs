@@ -8,6 +8,7 @@ use super::Relay;
 use crate::drain::Drain;
 use crate::notify;
 use crate::signals::Wish;
+use crate::sip_start;
 
 /// Signs of life for systemd, at regular times.
 pub(super) struct Pulse {
@@ -40,6 +41,7 @@ impl Relay {
             Wish::Reload => {
                 notify::reloading();
                 self.reload.reload(&mut self.session);
+                self.reload_sip();
                 if let Some(records) = &self.records {
                     records.reopen();
                 }
@@ -60,7 +62,24 @@ impl Relay {
             Drain::begin(now, patience)
         });
         self.session.set_draining(true);
+        if let Some(door) = &mut self.sip {
+            door.b2bua.set_draining(true);
+        }
         Draining { calls, deadline_seconds: drain.deadline().saturating_duration_since(now).as_secs() }
+    }
+
+    /// Users, routes and trunks are read again, with the files that they name.
+    fn reload_sip(&mut self) {
+        let Some(door) = &mut self.sip else { return };
+        let settings = self.reload.settings();
+        let (fixed, live) = (&settings.fixed.sip, &settings.live.sip);
+        match sip_start::configuration(fixed, live, self.demo_password.as_ref()) {
+            Ok((config, users)) => {
+                door.b2bua.reconfigure(config, users);
+                door.transports.set_web(sip_start::web(live));
+            }
+            Err(error) => tracing::warn!("reload: {error:#}: users, routes and trunks of SIP stay as they were"),
+        }
     }
 
     /// What has come due beside calls. True: the process is to end.

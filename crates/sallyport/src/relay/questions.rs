@@ -7,6 +7,7 @@ use session::{Query, Refusal, Reply, Request};
 use tokio::sync::oneshot;
 
 use super::Relay;
+use super::sip_door::SipDoor;
 use crate::answers;
 
 /// The way back to somebody who asked about a call.
@@ -20,7 +21,9 @@ impl Relay {
             Question::Snapshot(way) => {
                 let snapshot = answers::snapshot(now, &self.session, &self.ng, &self.link.counters(), &self.tallies);
                 let linked = self.link.outlives_us().then_some(self.media_missing.is_none());
-                let _ = way.send(Box::new(Snapshot { process: self.process_snapshot(), linked, ..snapshot }));
+                let sip = self.sip.as_ref().map(SipDoor::snapshot);
+                let process = self.process_snapshot();
+                let _ = way.send(Box::new(Snapshot { process, linked, sip, ..snapshot }));
             }
             Question::Readiness(way) => {
                 let failed =
@@ -39,6 +42,9 @@ impl Relay {
                 let _ = way.send(self.drain());
             }
             Question::Call(id, way) => {
+                // A Call-ID of one of its legs will do.
+                let of_leg = self.sip.as_ref().and_then(|door| door.b2bua.session_call_id(&id));
+                let id = of_leg.map_or(id.clone(), str::to_owned);
                 if self.session.call(&id).is_none() {
                     let _ = way.send(None);
                     return;

@@ -135,6 +135,9 @@ impl Reader<'_> {
             let words = two_addresses(&interfaces[index].name);
             found.push(("media", at(&self.places, "media").unwrap_or(0..0), words));
         }
+        if let Some((key, words)) = super::sip::check_together(&fixed.sip, &self.settings.live.sip) {
+            found.push((key, at(&self.places, key).unwrap_or(0..0), words));
+        }
         self.faults.extend(found.into_iter().map(|(key, at, words)| (key.to_owned(), Fault { at, words })));
     }
 }

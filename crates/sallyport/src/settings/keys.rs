@@ -4,13 +4,14 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use b2bua::{Bridging, CleartextPolicy, Refer};
 use control::{Profile, RocPolicy};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
 use super::address::{MediaAddress, PortRange};
 use super::value::{Fault, Value};
-use super::{BackendChoice, LogFormat, Settings};
+use super::{BackendChoice, Listen, LogFormat, Settings, sip};
 
 /// One key.
 pub(crate) struct Key {
@@ -95,10 +96,40 @@ pub(crate) const KEYS: &[Key] = &[
     key!("packets.receive_buffer", fixed.sockets.receive_buffer, |value| value.count(4096..=64 << 20)),
     key!("packets.send_buffer", fixed.sockets.send_buffer, |value| value.count(4096..=64 << 20)),
     key!("packets.segmentation", fixed.sockets.segmentation, |value| value.flag()),
+    key!("sip.listen", fixed.sip.listen, |value| value.list(|one| one.parse::<Listen>()).map(Some)),
+    key!("sip.realm", fixed.sip.realm, sip::realm),
+    key!("sip.users", live.sip.users, |value| value.name().map(|name| Some(PathBuf::from(name)))),
+    key!("sip.algorithms", fixed.sip.algorithms, |value| value.choices(sip::algorithm)),
+    key!("sip.calls", fixed.sip.calls, |value| value.count(1..=100_000)),
+    key!("sip.phones", live.sip.phones, sip::keying),
+    key!("sip.sdes_over_cleartext", live.sip.sdes_over_cleartext, cleartext),
+    key!("sip.sips_bridge", live.sip.sips_bridge, bridging),
+    key!("sip.refer", fixed.sip.refer, refer),
+    key!("sip.ring_time", live.sip.ring_time, |value| value.duration(SECOND..=Duration::from_secs(180))),
+    key!("sip.pass_headers", live.sip.pass_headers, |value| value.list(|one| one.name())),
+    key!("sip.origins", live.sip.origins, |value| value.list(|one| one.name())),
+    key!("sip.certificate", fixed.sip.certificate, |value| value.name().map(|name| Some(PathBuf::from(name)))),
+    key!("sip.key", fixed.sip.key, |value| value.name().map(|name| Some(PathBuf::from(name)))),
+    key!("sip.roots", fixed.sip.roots, |value| value.name().map(|name| Some(PathBuf::from(name)))),
+    key!("sip.routes", live.sip.routes, |value| value.list(sip::route)),
+    key!("sip.trunks", live.sip.trunks, |value| value.list(sip::trunk)),
 ];
 
 fn backend(value: Value<'_>) -> Result<BackendChoice, Fault> {
     one_of(value, &[("auto", BackendChoice::Auto), ("mmsg", BackendChoice::Mmsg)])
+}
+
+fn cleartext(value: Value<'_>) -> Result<CleartextPolicy, Fault> {
+    use CleartextPolicy::{Allow, Refuse, Warn};
+    one_of(value, &[("refuse", Refuse), ("warn", Warn), ("allow", Allow)])
+}
+
+fn bridging(value: Value<'_>) -> Result<Bridging, Fault> {
+    one_of(value, &[("refuse", Bridging::Refuse), ("allow", Bridging::Allow)])
+}
+
+fn refer(value: Value<'_>) -> Result<Refer, Fault> {
+    one_of(value, &[("refuse", Refer::Refuse), ("blind", Refer::Blind)])
 }
 
 fn log_format(value: Value<'_>) -> Result<LogFormat, Fault> {
@@ -134,7 +165,7 @@ fn dtls_profile(value: Value<'_>) -> Result<Profile, Fault> {
     one_of(value, &names.map(|profile| (profile.sdes_name(), profile)).collect::<Vec<_>>())
 }
 
-fn one_of<T: Copy>(value: Value<'_>, choices: &[(&str, T)]) -> Result<T, Fault> {
+pub(super) fn one_of<T: Copy>(value: Value<'_>, choices: &[(&str, T)]) -> Result<T, Fault> {
     let text = value.text()?;
     choices.iter().find(|(name, _)| *name == text).map(|(_, choice)| *choice).ok_or_else(|| {
         let names: Vec<&str> = choices.iter().map(|(name, _)| *name).collect();

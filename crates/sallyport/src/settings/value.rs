@@ -5,7 +5,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use toml::Spanned;
-use toml::de::DeValue;
+use toml::de::{DeTable, DeValue};
 
 /// What is wrong, and the bytes of the file that are.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,6 +75,14 @@ impl<'a> Value<'a> {
         }
         let (least, most) = (print_duration(*range.start()), print_duration(*range.end()));
         Err(self.fault(format!("{text} is not between {least} and {most}")))
+    }
+
+    pub(crate) fn is_list(self) -> bool {
+        self.0.get_ref().is_array()
+    }
+
+    pub(crate) fn table(self) -> Result<&'a DeTable<'a>, Fault> {
+        self.0.get_ref().as_table().ok_or_else(|| self.wants("a table"))
     }
 
     /// Every element of an array, in order.

@@ -25,6 +25,7 @@ pub(crate) struct Process {
 pub(crate) fn command(options: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_sallyport"));
     command.args(["--ng", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--workers", "1"]);
+    command.args(["--sip", "127.0.0.1:0"]);
     command.args(["--media", "127.0.0.1"]).args(options);
     command.env_remove("RUST_LOG").stdout(Stdio::piped()).stderr(Stdio::piped());
     command
@@ -45,7 +46,10 @@ impl Process {
             move || errors.map_while(Result::ok).for_each(|line| log.lock().unwrap().push(line))
         });
         let mut reader = BufReader::new(child.stdout.take().unwrap()).lines();
-        let lines: Vec<String> = (0..5).map(|_| reader.next().expect("five lines").unwrap()).collect();
+        let mut lines = Vec::<String>::new();
+        while lines.last().is_none_or(|line| !line.starts_with("try ")) {
+            lines.push(reader.next().expect("a line that begins with try").unwrap());
+        }
         let address = |word: &str| {
             let line = lines.iter().find(|line| line.starts_with(word)).unwrap();
             let second = line.split_whitespace().nth(1).unwrap();

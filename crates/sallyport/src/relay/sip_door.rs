@@ -1,0 +1,165 @@
+//! SIP: the back-to-back user agent between its sockets and the session.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use admin::{Labelled, SipSnapshot};
+use b2bua::{B2bua, Output, Severity};
+use session::{Refusal, Reply, Token};
+use sip::{Target, Uri};
+use sip_transport::{Inbound, Inbox, Security, Transports};
+use tokio::sync::mpsc;
+
+use super::Relay;
+
+/// Tokens of the back-to-back user agent lie between those of the ng protocol and our own.
+pub(super) const FIRST_SIP_TOKEN: u64 = 1 << 62;
+
+/// Look-ups whose answers may wait for the relay.
+const LOOKUPS: usize = 1024;
+
+/// A look-up that takes longer has found nothing.
+const LOOKUP_TIME: Duration = Duration::from_secs(10);
+
+/// SIP as it is served.
+pub(super) struct SipDoor {
+    pub(super) b2bua: B2bua,
+    pub(super) transports: Transports,
+    lookups: mpsc::Sender<Located>,
+}
+
+/// What SIP brings to the relay.
+pub(super) struct SipInbox {
+    messages: Inbox,
+    located: mpsc::Receiver<Located>,
+}
+
+/// The answer to a question where a URI is.
+pub(super) struct Located(b2bua::LookupId, Result<Vec<Target>, String>);
+
+/// What SIP brings.
+pub(super) enum SipEvent {
+    Inbound(Box<Inbound>),
+    Located(Located),
+}
+
+impl SipDoor {
+    pub(super) fn new(b2bua: B2bua, transports: Transports, messages: Inbox) -> (Self, SipInbox) {
+        let (lookups, located) = mpsc::channel(LOOKUPS);
+        (Self { b2bua, transports, lookups }, SipInbox { messages, located })
+    }
+
+    pub(super) fn handle(&mut self, now: Instant, event: SipEvent) {
+        match event {
+            SipEvent::Inbound(inbound) => self.handle_inbound(now, *inbound),
+            SipEvent::Located(Located(lookup, targets)) => self.b2bua.handle_located(now, lookup, targets),
+        }
+    }
+
+    fn handle_inbound(&mut self, now: Instant, inbound: Inbound) {
+        match inbound {
+            Inbound::Message { flow, message, identity } => {
+                if let Some(identity) = identity {
+                    self.b2bua.handle_identity(flow.connection, identity.domains().to_vec());
+                }
+                self.b2bua.handle_message(now, message, flow);
+            }
+            Inbound::SendFailed { transaction } => self.b2bua.handle_transport_error(now, transaction),
+            Inbound::FlowClosed { flow } => self.b2bua.handle_connection_closed(flow.connection),
+        }
+    }
+
+    /// What the session told that is for SIP.
+    pub(super) fn handle_reply(&mut self, token: Token, reply: Result<Reply, Refusal>) {
+        self.b2bua.handle_reply(Instant::now(), token, reply);
+    }
+
+    pub(super) fn owns(token: Token) -> bool {
+        (FIRST_SIP_TOKEN..super::FIRST_OWN_TOKEN).contains(&token.0)
+    }
+
+    fn locate(&self, lookup: b2bua::LookupId, uri: Uri) {
+        let (transports, answers) = (self.transports.clone(), self.lookups.clone());
+        tokio::spawn(async move {
+            let found = match uri.as_sip() {
+                Some(uri) => match tokio::time::timeout(LOOKUP_TIME, transports.locate(uri, Security::AsAsked)).await {
+                    Ok(Ok(targets)) => Ok(targets),
+                    Ok(Err(error)) => Err(format!("{}: {error}", uri.host)),
+                    Err(_) => Err(format!("{}: the look-up takes too long", uri.host)),
+                },
+                None => Err("it is no SIP URI".to_owned()),
+            };
+            // Without the relay there is nobody to tell.
+            let _ = answers.send(Located(lookup, found)).await;
+        });
+    }
+
+    /// For the metrics page. What can be counted is there from the start, so that rates begin at zero.
+    pub(super) fn snapshot(&self) -> SipSnapshot {
+        let (calls, contacts) = self.b2bua.len();
+        let counters = self.b2bua.counters();
+        let all = |counts: &BTreeMap<&'static str, u64>, labels: &[&'static str]| {
+            let of =
+                |label: &&'static str| Labelled { labels: [*label], count: counts.get(label).copied().unwrap_or(0) };
+            labels.iter().map(of).collect()
+        };
+        SipSnapshot {
+            calls: calls as u64,
+            contacts: contacts as u64,
+            calls_received: counters.calls,
+            calls_answered: counters.answered,
+            failures: counters.failures.iter().map(|(&status, &count)| (status, count)).collect(),
+            registrations: counters.registrations,
+            challenges: counters.challenges,
+            logins: counters.logins.iter().map(|(algorithm, &count)| (algorithm.clone(), count)).collect(),
+            rejected_credentials: all(
+                &counters.rejected_credentials,
+                &["malformed", "algorithm_not_offered", "qop_not_offered", "mismatch"],
+            ),
+            barred: counters.barred,
+            cleartext_keys: all(&counters.cleartext_keys, &["refused", "warned", "allowed"]),
+            sips: all(&counters.sips, &["refused", "bridged"]),
+            refused_offers: counters.refused_offers,
+            overload: counters.overload,
+            rekeyings: counters.rekeyings,
+        }
+    }
+}
+
+impl SipInbox {
+    /// What comes next; never, where there is no SIP.
+    pub(super) async fn next(inbox: &mut Option<Self>) -> SipEvent {
+        let Some(inbox) = inbox else { return std::future::pending().await };
+        loop {
+            tokio::select! {
+                Some(inbound) = inbox.messages.recv() => return SipEvent::Inbound(Box::new(inbound)),
+                Some(located) = inbox.located.recv() => return SipEvent::Located(located),
+                else => std::future::pending::<()>().await,
+            }
+        }
+    }
+}
+
+impl Relay {
+    /// Does what the back-to-back user agent wants done. False: nothing.
+    pub(super) fn carry_out_sip(&mut self) -> bool {
+        let Some(door) = &mut self.sip else { return false };
+        let mut asked = false;
+        while let Some(output) = door.b2bua.poll_output() {
+            match output {
+                Output::Transmit(transmit) => door.transports.send(transmit),
+                Output::Session(token, request) => {
+                    asked = true;
+                    self.session.handle_request(Instant::now(), token, *request);
+                }
+                Output::Locate { lookup, uri } => door.locate(lookup, uri),
+                Output::Log(fact) => match fact.severity() {
+                    Severity::Debug => tracing::debug!("{fact}"),
+                    Severity::Info => tracing::info!("{fact}"),
+                    Severity::Warn => tracing::warn!("{fact}"),
+                },
+            }
+        }
+        asked
+    }
+}
