@@ -60,6 +60,19 @@ pub struct Part<'a> {
     pub raw: &'a [u8],
 }
 
+impl<'a> Part<'a> {
+    /// Reads a MIME entity: headers, an empty line, the content. One without headers begins with the empty line.
+    pub fn parse(raw: &'a [u8], limits: &Limits) -> Result<Self, Fault> {
+        let end = if raw.starts_with(b"\r\n") {
+            0
+        } else {
+            raw.windows(4).position(|end| end == b"\r\n\r\n").map_or(raw.len(), |end| end + 2)
+        };
+        let headers = crate::parse::parse_headers(raw.get(..end).unwrap_or(raw), limits)?;
+        Ok(Self { headers, body: raw.get(end + 2..).unwrap_or(&[]), raw })
+    }
+}
+
 /// The parts of a multipart body, not descending into them. Text before the first boundary and after the last is passed
 /// over; a body that ends without its closing boundary is malformed.
 pub fn split_multipart<'a>(body: &'a [u8], media: &MediaType, limits: &Limits) -> Result<Vec<Part<'a>>, Fault> {
@@ -81,7 +94,7 @@ pub fn split_multipart<'a>(body: &'a [u8], media: &MediaType, limits: &Limits) -
                     return Err(Fault::TooManyHeaders);
                 }
                 // The CRLF before a boundary belongs to the boundary.
-                parts.push(part(body.get(start..at.saturating_sub(2)).unwrap_or(&[]), limits)?);
+                parts.push(Part::parse(body.get(start..at.saturating_sub(2)).unwrap_or(&[]), limits)?);
             }
             if tail == b"--" {
                 return Ok(parts);
@@ -91,17 +104,6 @@ pub fn split_multipart<'a>(body: &'a [u8], media: &MediaType, limits: &Limits) -
         at += length;
     }
     Err(FAULT)
-}
-
-fn part<'a>(raw: &'a [u8], limits: &Limits) -> Result<Part<'a>, Fault> {
-    // A part without headers begins with the empty line.
-    let end = if raw.starts_with(b"\r\n") {
-        0
-    } else {
-        raw.windows(4).position(|end| end == b"\r\n\r\n").map_or(raw.len(), |end| end + 2)
-    };
-    let headers = crate::parse::parse_headers(raw.get(..end).unwrap_or(raw), limits)?;
-    Ok(Part { headers, body: raw.get(end + 2..).unwrap_or(&[]), raw })
 }
 
 #[cfg(test)]
