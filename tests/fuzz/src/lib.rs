@@ -3,6 +3,7 @@
 //! Each is fuzzed by the binary of this package (`cargo xtask fuzz TARGET`), and its corpus (`corpus/TARGET/`) is replayed by
 //! a test on any toolchain. An input that found a bug goes into the corpus.
 
+mod cms_target;
 mod media_target;
 mod targets;
 
@@ -27,6 +28,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "dtls", run: targets::dtls },
     Target { name: "sip", run: sip::fuzz::message },
     Target { name: "sip_websocket", run: sip_transport::fuzz::websocket },
+    Target { name: "cms", run: cms_target::run },
     Target { name: "media", run: media_target::run },
 ];
 
