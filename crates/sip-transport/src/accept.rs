@@ -52,8 +52,8 @@ fn admit(hub: &Arc<Hub>, stream: TcpStream, peer: SocketAddr, transport: Transpo
     };
     let local = stream.local_addr().map_err(|_| Refusal::Connections)?;
     prepare(&stream);
-    let inbound = Inbound { hub: hub.clone(), flow: Flow { transport, local, peer, connection: 0 }, slot, permit };
-    tokio::spawn(inbound.serve(stream));
+    let newcomer = Newcomer { hub: hub.clone(), flow: Flow { transport, local, peer, connection: 0 }, slot, permit };
+    tokio::spawn(newcomer.serve(stream));
     Ok(())
 }
 
@@ -65,14 +65,15 @@ pub(crate) fn prepare(stream: &TcpStream) {
     let _ = socket2::SockRef::from(stream).set_tcp_keepalive(&keep_alive);
 }
 
-struct Inbound {
+/// A connection before its handshakes are over.
+struct Newcomer {
     hub: Arc<Hub>,
     flow: Flow,
     slot: Slot,
     permit: Option<OwnedSemaphorePermit>,
 }
 
-impl Inbound {
+impl Newcomer {
     async fn serve(self, stream: TcpStream) {
         let (hub, peer) = (self.hub.clone(), self.flow.peer);
         let ended = match self.flow.transport {

@@ -80,7 +80,7 @@ impl Hub {
     pub(crate) fn examine(&self, received: Received, peer: SocketAddr) -> Examined {
         match received {
             Received::Message(Message::Response(response)) => {
-                if via::is_ours(&response, self.listeners.iter().map(|listener| listener.sent_by.clone())) {
+                if via::is_ours(&response, self.listeners.iter().map(|listener| &listener.sent_by)) {
                     return Examined::Message(Message::Response(response));
                 }
                 self.counters.refused(Refusal::SentBy);

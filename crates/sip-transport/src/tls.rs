@@ -199,6 +199,9 @@ fn load_roots(roots: &Roots) -> Result<RootCertStore, TlsError> {
     match roots {
         Roots::System => {
             store.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+            if store.is_empty() {
+                tracing::warn!("the system has no root certificates: no TLS server will be trusted");
+            }
         }
         Roots::Pem(pem) => {
             for certificate in CertificateDer::pem_slice_iter(pem) {

@@ -53,7 +53,7 @@ pub(crate) fn route_refusal(mut response: Response, peer: SocketAddr) -> Option<
 }
 
 /// Whether a response's Via is of one of ours (§18.1.2).
-pub(crate) fn is_ours(response: &Response, ours: impl Iterator<Item = SentBy>) -> bool {
+pub(crate) fn is_ours<'a>(response: &Response, mut ours: impl Iterator<Item = &'a SentBy>) -> bool {
     let Ok(via) = response.headers.via() else { return false };
     // RFC 3261 §19.1.2, RFC 7118 §5.3.
     let default = match via.transport.as_str() {
@@ -63,7 +63,7 @@ pub(crate) fn is_ours(response: &Response, ours: impl Iterator<Item = SentBy>) -
         _ => 5060,
     };
     let port = |sent_by: &SentBy| sent_by.port.unwrap_or(default);
-    ours.into_iter().any(|own| own.host.is_equivalent(&via.sent_by.host) && port(&own) == port(&via.sent_by))
+    ours.any(|own| own.host.is_equivalent(&via.sent_by.host) && port(own) == port(&via.sent_by))
 }
 
 #[cfg(test)]
@@ -113,7 +113,7 @@ mod tests {
     #[test]
     fn a_response_is_ours_if_its_via_is() {
         let own = |text: &str, port| SentBy { host: sip::Host::parse(text).unwrap(), port };
-        let is_ours = |own: SentBy| is_ours(&response(RESPONSE), std::iter::once(own));
+        let is_ours = |own: SentBy| is_ours(&response(RESPONSE), std::iter::once(&own));
         assert!(is_ours(own("edge.example.com", None)) && is_ours(own("EDGE.example.com", Some(5061))));
         assert!(!is_ours(own("edge.example.com", Some(5060))) && !is_ours(own("example.com", None)));
     }

@@ -163,8 +163,8 @@ async fn handshakes_are_bounded_and_established_websockets_are_none() {
 #[tokio::test]
 async fn who_is_silent_or_never_ends_a_message_is_let_go() {
     let server = serve(&[Transport::Tcp], |config| {
-        config.limits.first_message = Duration::from_millis(200);
-        config.limits.message_time = Duration::from_millis(200);
+        config.limits.first_message = Duration::from_secs(1);
+        config.limits.message_time = Duration::from_secs(1);
     });
     let peer = address(&server, Transport::Tcp);
     let (mut silent, mut slow) = (TcpStream::connect(peer).await.unwrap(), TcpStream::connect(peer).await.unwrap());
@@ -191,7 +191,7 @@ async fn who_is_silent_or_never_ends_a_message_is_let_go() {
 
 #[tokio::test]
 async fn who_has_spoken_may_be_idle_for_a_while() {
-    let server = serve(&[Transport::Tcp], |config| config.limits.idle = Duration::from_millis(300));
+    let server = serve(&[Transport::Tcp], |config| config.limits.idle = Duration::from_secs(1));
     let mut stream = TcpStream::connect(address(&server, Transport::Tcp)).await.unwrap();
     let began = std::time::Instant::now();
     // Half of the time each; a keep-alive is enough.
@@ -199,10 +199,10 @@ async fn who_has_spoken_may_be_idle_for_a_while() {
         let text = options_text(Transport::Tcp, "client.invalid", number);
         client::write(&mut stream, if number % 2 == 0 { text.as_str() } else { "\r\n\r\n" }).await;
         read_until(&mut stream, "\r\n").await;
-        tokio::time::sleep(Duration::from_millis(150)).await;
+        tokio::time::sleep(Duration::from_millis(500)).await;
     }
     read_to_end(&mut stream).await;
-    assert!(began.elapsed() > Duration::from_millis(740), "{:?}", began.elapsed());
+    assert!(began.elapsed() > Duration::from_millis(2500), "{:?}", began.elapsed());
     until("it is counted", || server.stats().refusals(Refusal::Silence) == 1).await;
 }
 
@@ -242,14 +242,12 @@ async fn a_peer_that_does_not_read_costs_a_bounded_queue() {
     send(100);
     assert_eq!(stats(&transports).refusals(Refusal::Queue), 98);
     // One after the other, until the system's buffers are full as well.
-    for _ in 0..10_000 {
-        if stats(&transports).refusals(Refusal::Stalled) == 1 {
-            break;
-        }
+    let began = std::time::Instant::now();
+    while stats(&transports).refusals(Refusal::Stalled) == 0 {
+        assert!(began.elapsed() < PATIENCE, "{:?}", stats(&transports));
         send(1);
-        tokio::task::yield_now().await;
+        tokio::time::sleep(Duration::from_millis(1)).await;
     }
-    assert_eq!(stats(&transports).refusals(Refusal::Stalled), 1);
     // The failures come first.
     while server.inbox.recv().await.unwrap() != (Inbound::FlowClosed { flow }) {}
     assert!(matches!(server.options(&target).await, End::Unreachable));

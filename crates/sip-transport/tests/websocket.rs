@@ -123,7 +123,7 @@ async fn a_faulty_request_is_answered_and_too_long_a_message_is_the_end() {
 
 #[tokio::test]
 async fn a_websocket_is_pinged_and_ends_if_nobody_answers() {
-    let server = serve(|web| web.ping_interval = Duration::from_millis(100));
+    let server = serve(|web| web.ping_interval = Duration::from_millis(300));
     let mut live = client::websocket(connect(&server).await, "ws://localhost/", None, "sip").await.unwrap();
     // By hand, since a library would answer.
     let mut dead = connect(&server).await;

@@ -95,7 +95,7 @@ pub struct Search {
     domain: String,
     /// Allowed transports in our order of preference.
     allowed: Vec<Transport>,
-    /// Used if there are neither NAPTR nor SRV records.
+    /// Used if there are no SRV records.
     fallback: Transport,
     state: State,
     random: ChaCha8Rng,
@@ -202,7 +202,9 @@ impl Search {
         let order = named.first().map(|(order, ..)| *order);
         named.retain(|(other, ..)| Some(*other) == order);
         let named: Vec<_> = named.into_iter().map(|(_, transport, name)| (transport, name)).collect();
-        if !named.is_empty() {
+        if let Some(&(chosen, _)) = named.first() {
+            // Without SRV records the host itself is asked, by the transport that was chosen (§4.2).
+            self.fallback = chosen;
             return self.ask_services(named);
         }
         self.ask_services(
