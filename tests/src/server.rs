@@ -109,11 +109,16 @@ impl Server {
     }
 
     /// Asks the server to end in order and returns its exit status.
-    pub fn stop(mut self) -> anyhow::Result<std::process::ExitStatus> {
+    pub fn stop(self) -> anyhow::Result<std::process::ExitStatus> {
         nix::sys::signal::kill(
             nix::unistd::Pid::from_raw(self.process.id() as i32),
             nix::sys::signal::Signal::SIGTERM,
         )?;
+        self.wait()
+    }
+
+    /// The exit status of a server that is about to end by itself.
+    pub fn wait(mut self) -> anyhow::Result<std::process::ExitStatus> {
         let deadline = Instant::now() + Duration::from_secs(10);
         loop {
             if let Some(status) = self.process.try_wait()? {

@@ -1,12 +1,15 @@
-//! Signalling and media as two processes: each is killed in the middle of calls, and real endpoints see what comes of it.
+//! Signalling and media as two processes: each is killed, stopped or told to go in the middle of calls, and real endpoints see what comes of it.
 
 use std::os::unix::fs::PermissionsExt;
 use std::thread::sleep;
 use std::time::Duration;
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use sallyport_tests::call::{WebToPhone, keys, towards_phone, towards_web};
 use sallyport_tests::halves::{Meeting, until, until_ready};
 use sallyport_tests::ng::NgClient;
+use sallyport_tests::server::Server;
 use serde_json::{Value, json};
 
 const SUITE: &str = "AES_CM_128_HMAC_SHA1_80";
@@ -159,4 +162,107 @@ fn a_second_signalling_half_waits_until_the_first_is_gone() {
     sleep(PART);
     end_without_loss(call, 40);
     assert_eq!(pump.calls().unwrap(), 1.0);
+}
+
+fn process(server: &Server) -> Pid {
+    Pid::from_raw(server.process_id() as i32)
+}
+
+#[test]
+fn the_signalling_half_reloads_and_drains_and_leaves_the_media_half_serving() {
+    let meeting = Meeting::new("21000-21199").unwrap();
+    let pump = meeting.start_pump().unwrap();
+    let file = meeting.file("[limits]\ncalls = 1\n").unwrap();
+    let signal = meeting.start_signal(&["--config", file.to_str().unwrap()]).unwrap();
+    until_ready(&signal).unwrap();
+    let mut ng = signal.ng_client().unwrap();
+    let call = WebToPhone::place(&mut ng, "first", SUITE).unwrap();
+    let another = |name: &str| keys(towards_phone(), name, ("web", None), &call.exchange.offer);
+    let refused = ng.describe("offer", another("second")).unwrap_err().to_string();
+    assert!(refused.contains("session limit reached: 1"), "{refused}");
+
+    meeting.file("[limits]\ncalls = 2\n").unwrap();
+    kill(process(&signal), Signal::SIGHUP).unwrap();
+    until("the file is read again", || Ok(ng.describe("offer", another("second")).is_ok())).unwrap();
+    ng.command("delete", json!({"call-id": "second", "delete-delay": 0})).unwrap();
+    call.wait_until_verified(&signal).unwrap();
+    call.connect_and_speak().unwrap();
+
+    kill(process(&signal), Signal::SIGUSR1).unwrap();
+    until("it drains", || Ok(signal.metric("sallyport_draining", "")? == 1.0)).unwrap();
+    let refused = ng.describe("offer", another("third")).unwrap_err().to_string();
+    assert!(refused.contains("Draining: no new calls"), "{refused}");
+    exchange_again(&mut ng, &call);
+    sleep(PART);
+    end_without_loss(call, 20);
+    ng.command("delete", json!({"call-id": "first", "delete-delay": 0})).unwrap();
+    assert!(signal.wait().unwrap().success(), "the drain is over");
+
+    let signal = meeting.start_signal(&[]).unwrap();
+    until_ready(&signal).unwrap();
+    let call = WebToPhone::place(&mut signal.ng_client().unwrap(), "after", SUITE).unwrap();
+    call.wait_until_verified(&signal).unwrap();
+    call.connect_and_speak().unwrap();
+    sleep(PART);
+    end_without_loss(call, 20);
+    assert_eq!(pump.calls().unwrap(), 1.0);
+}
+
+#[test]
+fn a_signalling_half_that_hangs_costs_no_packet_and_goes_on_where_it_was() {
+    let meeting = Meeting::new("21200-21399").unwrap();
+    let pump = meeting.start_pump().unwrap();
+    let signal = meeting.start_signal(&[]).unwrap();
+    until_ready(&signal).unwrap();
+    let mut ng = signal.ng_client().unwrap();
+    let call = WebToPhone::place(&mut ng, "kept", SUITE).unwrap();
+    call.wait_until_verified(&signal).unwrap();
+    call.connect_and_speak().unwrap();
+    kill(process(&signal), Signal::SIGSTOP).unwrap();
+    sleep(PART * 3);
+    assert_eq!(pump.calls().unwrap(), 1.0);
+    kill(process(&signal), Signal::SIGCONT).unwrap();
+    until_ready(&signal).unwrap();
+    let known = ng.command("query", named(&call)).unwrap();
+    assert!(known["totals"]["RTP"]["packets"].as_u64().unwrap() > 100, "{known}");
+    exchange_again(&mut ng, &call);
+    sleep(PART);
+    end_without_loss(call, 100);
+}
+
+#[test]
+fn subscribers_and_forks_are_taken_over_with_their_call() {
+    let meeting = Meeting::new("21400-21599").unwrap();
+    let pump = meeting.start_pump().unwrap();
+    let signal = meeting.start_signal(&[]).unwrap();
+    until_ready(&signal).unwrap();
+    let mut ng = signal.ng_client().unwrap();
+    let call = WebToPhone::place(&mut ng, "forked", SUITE).unwrap();
+    // Somebody downstream has forked the offer: another answer to it.
+    let other = keys(towards_web(), "forked", ("web", Some("desk")), &call.exchange.answer);
+    ng.describe("answer", other).unwrap();
+    let subscription = json!({"call-id": "forked", "from-tags": ["phone"], "transport-protocol": "RTP/AVP"});
+    let request = ng.command("subscribe request", subscription).unwrap();
+    let (tag, sdp) = (request["to-tag"].as_str().unwrap().to_owned(), request["sdp"].as_str().unwrap().to_owned());
+    let answer = sdp.replace("a=sendonly", "a=recvonly");
+    ng.command("subscribe answer", json!({"call-id": "forked", "to-tag": tag, "sdp": answer})).unwrap();
+    let tags = |known: &Value| known["tags"].as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+    let before = tags(&ng.command("query", named(&call)).unwrap());
+    assert!(before.contains(&tag) && before.iter().any(|known| known == "desk"), "{before:?}");
+
+    signal.kill().unwrap();
+    let signal = meeting.start_signal(&[]).unwrap();
+    until_ready(&signal).unwrap();
+    let mut ng = signal.ng_client().unwrap();
+    let known = ng.command("query", named(&call)).unwrap();
+    assert_eq!(tags(&known), before, "{known}");
+    // What the subscriber was offered it is offered again, and then it leaves.
+    let again = json!({"call-id": "forked", "from-tags": ["phone"], "to-tag": tag, "transport-protocol": "RTP/AVP"});
+    assert_eq!(ng.command("subscribe request", again).unwrap()["sdp"].as_str(), Some(sdp.as_str()));
+    ng.command("unsubscribe", json!({"call-id": "forked", "to-tag": tag})).unwrap();
+    let known = ng.command("query", named(&call)).unwrap();
+    assert!(!tags(&known).contains(&tag), "{known}");
+    ng.command("delete", json!({"call-id": "forked", "delete-delay": 0})).unwrap();
+    assert_eq!(pump.calls().unwrap(), 0.0);
+    call.end().unwrap();
 }

@@ -174,25 +174,44 @@ fn prometheus_takes_the_configuration_and_the_alerts_fire_when_they_should() {
     std::fs::remove_file(path).unwrap();
 }
 
+/// The server as one process, and as two.
+const UNITS: [&str; 3] = ["sallyport.service", "sallyport-pump.service", "sallyport-signal.service"];
+
 #[test]
-fn systemd_takes_the_unit_and_finds_little_exposed() {
+fn systemd_takes_the_units_and_finds_little_exposed() {
     if !has("systemd-analyze") {
         return;
     }
-    let unit = read("deploy/sallyport.service");
     let folder = temporary("unit");
     std::fs::create_dir_all(&folder).unwrap();
-    let path = folder.join("sallyport.service");
-    let here =
-        unit.replace("ExecStart=/usr/bin/sallyport ", &format!("ExecStart={} ", env!("CARGO_BIN_EXE_sallyport")));
-    assert_ne!(here, unit);
-    std::fs::write(&path, here).unwrap();
-    let path = path.to_str().unwrap();
-    let words = run("systemd-analyze", &["verify", "--man=no", path]);
-    assert!(!words.contains("sallyport.service"), "{words}");
-    // Of 100: what is left is that it needs the network, and files of the system to read.
-    run("systemd-analyze", &["security", "--offline=true", "--threshold=20", path]);
+    let place = |name: &str| folder.join(name).to_str().unwrap().to_owned();
+    for name in UNITS {
+        let unit = read(&format!("deploy/{name}"));
+        let program = format!("ExecStart={} ", env!("CARGO_BIN_EXE_sallyport"));
+        let here = unit.replace("ExecStart=/usr/bin/sallyport ", &program);
+        assert_ne!(here, unit);
+        std::fs::write(place(name), here).unwrap();
+    }
+    for name in UNITS {
+        let words = run("systemd-analyze", &["verify", "--man=no", &place(name)]);
+        assert!(!words.contains("sallyport"), "{words}");
+        // Of 100: what is left is that it needs the network, and files of the system to read.
+        run("systemd-analyze", &["security", "--offline=true", "--threshold=20", &place(name)]);
+    }
     std::fs::remove_dir_all(folder).unwrap();
+}
+
+/// What the test below finds of the one holds for the others.
+#[test]
+fn the_units_have_one_sandbox() {
+    let sandbox = |name: &str| {
+        let unit = read(&format!("deploy/{name}"));
+        let begin = unit.find("# Nothing to write").unwrap();
+        unit[begin..].split("[Install]").next().unwrap().to_owned()
+    };
+    for name in UNITS {
+        assert_eq!(sandbox(name), sandbox(UNITS[0]), "{name}");
+    }
 }
 
 /// The system calls that the unit's filter lets through.
