@@ -17,6 +17,8 @@ pub struct Server {
     pub ng: SocketAddr,
     /// Where its metrics and calls are served.
     pub admin: SocketAddr,
+    /// The lines that it printed when it was ready.
+    introduction: Vec<String>,
 }
 
 impl Server {
@@ -41,21 +43,34 @@ impl Server {
             .spawn()
             .with_context(|| format!("{}", binary.display()))?;
         let stdout = process.stdout.take().context("piped")?;
-        let (mut ng, mut admin) = (None, None);
+        let mut introduction = Vec::<String>::new();
         let mut lines = BufReader::new(stdout).lines();
-        while ng.is_none() || admin.is_none() {
+        while introduction.last().is_none_or(|line| !line.starts_with("try ")) {
             let Some(line) = lines.next().transpose()? else {
                 bail!("the server ended while it started: {}", process.wait()?);
             };
-            match line.split_whitespace().next() {
-                Some("ng") => ng = first_address(&line),
-                Some("admin") => admin = first_address(&line),
-                _ => {}
-            }
+            introduction.push(line);
         }
+        let address =
+            |word| introduction.iter().find(|line| line.starts_with(word)).and_then(|line| first_address(line));
+        let (ng, admin) = (address("ng "), address("admin "));
         // Keeps the pipe empty, so that the server never waits for us.
         std::thread::spawn(move || lines.count());
-        Ok(Self { process, ng: ng.context("no ng address")?, admin: admin.context("no admin address")? })
+        let (ng, admin) = (ng.context("no ng address")?, admin.context("no admin address")?);
+        Ok(Self { process, ng, admin, introduction })
+    }
+
+    /// Where its web phone is.
+    pub fn web_phone(&self) -> anyhow::Result<&str> {
+        let line = self.introduction.iter().find_map(|line| line.strip_prefix("phone "));
+        line.and_then(|line| line.split_whitespace().next()).context("no web phone")
+    }
+
+    /// Password of the user `demo`.
+    pub fn demo_password(&self) -> anyhow::Result<&str> {
+        let line = self.introduction.iter().find(|line| line.starts_with("user "));
+        let password = line.and_then(|line| line.split_once("password ")).map(|(_, rest)| rest);
+        password.and_then(|rest| rest.split(';').next()).context("no user demo")
     }
 
     /// Kills it: SIGKILL, so that it can do nothing more.

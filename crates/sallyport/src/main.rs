@@ -17,7 +17,6 @@ mod settings;
 mod signals;
 mod sip_start;
 mod user;
-#[cfg_attr(not(test), expect(dead_code, reason = "nothing listens for SIP yet"))]
 mod web_phone;
 
 use std::process::ExitCode;

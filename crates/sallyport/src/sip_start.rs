@@ -15,6 +15,7 @@ use sip_transport::{
 use zeroize::Zeroizing;
 
 use crate::settings::{Listen, RouteTo, Settings, SipFixed, SipLive, TrunkSetting};
+use crate::web_phone;
 
 /// The user of a server without a users file.
 const DEMO: &str = "demo";
@@ -69,16 +70,17 @@ fn bind(fixed: &SipFixed, live: &SipLive, listeners: &[Listen]) -> Result<(Trans
     };
     let mut config = TransportConfig::new(listeners.iter().map(listener).collect());
     config.tls = tls(fixed, live).map_err(BindError::Tls)?;
-    config.web = web(live);
     config.limits.trusted = live.trunks.iter().flat_map(|trunk| trunk.addresses.clone()).collect();
     // Weights of SRV records; no secret.
     let _ = SysRng.try_fill_bytes(&mut config.seed);
-    Transports::bind(config)
+    let (transports, inbox) = Transports::bind(config)?;
+    transports.set_web(web(live, &transports));
+    Ok((transports, inbox))
 }
 
 /// What the ports of WebSocket say.
-pub(crate) fn web(live: &SipLive) -> WebConfig {
-    WebConfig { origins: live.origins.clone(), ..WebConfig::default() }
+pub(crate) fn web(live: &SipLive, transports: &Transports) -> WebConfig {
+    web_phone::web(&live.origins, transports.listeners())
 }
 
 /// Certificates for TLS listeners, and whom we trust when we connect.
@@ -222,6 +224,8 @@ pub(crate) fn introduction(started: Option<&Started>, settings: &Settings) -> Ve
             **password
         ));
     }
+    let pages = web_phone::addresses(started.transports.listeners());
+    lines.extend(pages.iter().map(|page| format!("phone    {page}/ in a browser: call and be called")));
     lines
 }
 

@@ -76,7 +76,7 @@ impl Relay {
         match sip_start::configuration(fixed, live, self.demo_password.as_ref()) {
             Ok((config, users)) => {
                 door.b2bua.reconfigure(config, users);
-                door.transports.set_web(sip_start::web(live));
+                door.transports.set_web(sip_start::web(live, &door.transports));
             }
             Err(error) => tracing::warn!("reload: {error:#}: users, routes and trunks of SIP stay as they were"),
         }

@@ -16,15 +16,16 @@ export function parseChallenge(value) {
 
 /**
  * What to put into the next request, as [header name, value], or null where no challenge can be answered.
- * `response` is the 401 or 407 that was got for `method` and `uri`.
+ * `response` is the 401 or 407 that was got for `method` and `uri`; `again`: it answers a request that had an answer, which
+ * is worth another one only if the nonce alone was too old (RFC 7616 §3.3).
  */
-export async function authorization(response, method, uri, { user, password }) {
+export async function authorization(response, method, uri, { user, password }, again = false, cnonce = token()) {
   const proxy = response.status === 407;
   const challenges = response.headers
     .filter(([name]) => name.toLowerCase() === (proxy ? "proxy-authenticate" : "www-authenticate"))
     .map(([, value]) => parseChallenge(value));
   const challenge = challenges.find((one) => one && /^sha-256$/i.test(one.algorithm ?? "MD5"));
-  if (!challenge) return null;
+  if (!challenge || (again && !/^true$/i.test(challenge.stale ?? ""))) return null;
   const { realm, nonce, opaque } = challenge;
   const quoted = (text) => `"${text.replace(/["\\]/g, "\\$&")}"`;
   const fields = [`username=${quoted(user)}`, `realm=${quoted(realm)}`, `nonce=${quoted(nonce)}`, `uri=${quoted(uri)}`];
@@ -32,7 +33,6 @@ export async function authorization(response, method, uri, { user, password }) {
   const second = await hash(`${method}:${uri}`);
   const offers = (challenge.qop ?? "").split(",").map((word) => word.trim().toLowerCase());
   if (offers.includes("auth")) {
-    const cnonce = token();
     const proof = await hash(`${first}:${nonce}:00000001:${cnonce}:auth:${second}`);
     fields.push(`response="${proof}"`, "qop=auth", "nc=00000001", `cnonce="${cnonce}"`);
   } else {

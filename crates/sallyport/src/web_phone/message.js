@@ -79,7 +79,7 @@ export class Message {
   }
 
   get branch() {
-    return /;\s*branch=([^;,\s]+)/i.exec(this.header("via") ?? "")?.[1] ?? "";
+    return /;\s*branch\s*=\s*([^;,\s]+)/i.exec(this.header("via") ?? "")?.[1] ?? "";
   }
 
   /** The first header of this name. */
@@ -136,7 +136,7 @@ export function splitList(value) {
 
 /** The tag of a From or To header. */
 export function tagOf(value) {
-  return /;\s*tag=([^;\s]+)/i.exec(value.replace(/^(?:"(?:\\.|[^"\\])*"|[^<"])*<[^>]*>/, ""))?.[1] ?? "";
+  return /;\s*tag\s*=\s*([^;\s]+)/i.exec(value.replace(/^(?:"(?:\\.|[^"\\])*"|[^<"])*<[^>]*>/, ""))?.[1] ?? "";
 }
 
 /** The URI of a From, To, Contact or Record-Route header. */

@@ -1,6 +1,7 @@
 // The page: what the buttons do, and what it shows.
 
 import { factsOf } from "./facts.js";
+import { Bell } from "./bell.js";
 import { Agent } from "./sip.js";
 
 const element = (id) => document.getElementById(id);
@@ -17,6 +18,7 @@ const STATES = {
   connected: "connected",
 };
 
+const bell = new Bell();
 let agent = null;
 let call = null;
 
@@ -32,6 +34,7 @@ element("account").addEventListener("submit", (event) => {
   }
   const url = `${location.protocol === "https:" ? "wss:" : "ws:"}//${location.host}/sip`;
   const account = { user: element("user").value.trim(), password: element("password").value };
+  bell.prepare();
   agent?.disconnect();
   const own = new Agent(url, location.hostname, account);
   own.addEventListener("change", () => own === agent && showAgent());
@@ -113,6 +116,7 @@ function showCall() {
   element("party").textContent = call.party;
   const connecting = call.state === "connected" && call.connection !== "connected";
   element("state").textContent = connecting ? "connecting media …" : (STATES[call.state] ?? "");
+  bell.ringing = call.state === "incoming";
   document.title = call.state === "incoming" ? `${call.party} is calling` : "Sallyport phone";
   const remote = element("remote");
   if (live && remote.srcObject !== call.remoteStream) remote.srcObject = call.remoteStream;

@@ -131,8 +131,9 @@ export class Agent extends EventTarget {
       }
       if (isInvite && response.status >= 300) this.write(acknowledgement(request, response));
     }
-    if ([401, 407].includes(response.status) && transaction.challenged < 2) {
-      const proof = await authorization(response, request.method, request.uri, this.account);
+    if ([401, 407].includes(response.status) && transaction.challenged < 3) {
+      const again = transaction.challenged > 0;
+      const proof = await authorization(response, request.method, request.uri, this.account, again);
       if (proof && !transaction.abandoned) {
         transaction.challenged += 1;
         transaction.request = new Message(request.start, [...request.headers], request.body);
