@@ -45,7 +45,8 @@ impl B2buaConfig {
         let route = |pattern: &str, to| Route { pattern: Pattern::new(pattern), from: RouteSource::Anybody, to };
         Self {
             realm: realm.to_owned(),
-            algorithms: vec![DigestAlgorithm::SHA_512_256, DigestAlgorithm::SHA_256, DigestAlgorithm::MD5],
+            // linphone 5.1 looks at the first challenge alone, and does not know SHA-512-256.
+            algorithms: vec![DigestAlgorithm::SHA_256, DigestAlgorithm::SHA_512_256, DigestAlgorithm::MD5],
             routes: vec![route("echo", Destination::Echo), route("*", Destination::Registered)],
             trunks: Vec::new(),
             phones: LegPolicy::default(),

@@ -94,7 +94,7 @@ fn a_user_registers_and_is_called_on_the_flow_that_it_registered_on() {
     let (alice, _) = world.answered(ALICE);
     world.bye(ALICE, alice);
     world.assert_forgotten();
-    assert_eq!(world.b2bua.counters().logins.get("SHA-512-256"), Some(&2));
+    assert_eq!(world.b2bua.counters().logins.get("SHA-256"), Some(&2));
 }
 
 /// RFC 3261 §10.3 and RFC 5626: behind NAT the contact is an address of its own network.

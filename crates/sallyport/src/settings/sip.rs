@@ -89,7 +89,7 @@ impl Default for SipFixed {
         Self {
             listen: None,
             realm: "sallyport".to_owned(),
-            algorithms: vec![DigestAlgorithm::SHA_512_256, DigestAlgorithm::SHA_256, DigestAlgorithm::MD5],
+            algorithms: vec![DigestAlgorithm::SHA_256, DigestAlgorithm::SHA_512_256, DigestAlgorithm::MD5],
             certificate: None,
             key: None,
             roots: None,
