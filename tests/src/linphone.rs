@@ -1,6 +1,7 @@
 //! A real softphone without a display: Debian's linphonec, with files in place of a sound card.
 
 use std::io::{BufRead, BufReader, Write};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
@@ -97,6 +98,12 @@ impl Linphone {
         self.commanded_at = self.printed.text.lock().expect("no panic while held").len();
         writeln!(self.commands, "{command}")?;
         Ok(self.commands.flush()?)
+    }
+
+    /// Registers as this user at the SIP server of this address, and waits until that has been taken.
+    pub fn register(&mut self, user: &str, server: SocketAddr, password: &str) -> anyhow::Result<()> {
+        self.command(&format!("register sip:{user}@{server} sip:{server} {password}"))?;
+        self.wait_for("[LinphoneRegistrationOk]", Duration::from_secs(20))
     }
 
     /// Waits until it has printed this since the last command.

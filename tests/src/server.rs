@@ -1,6 +1,6 @@
 //! The server under test: the real binary, in a process of its own, on ports of its own.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -64,6 +64,13 @@ impl Server {
     pub fn web_phone(&self) -> anyhow::Result<&str> {
         let line = self.introduction.iter().find_map(|line| line.strip_prefix("phone "));
         line.and_then(|line| line.split_whitespace().next()).context("no web phone")
+    }
+
+    /// Where it takes SIP over UDP.
+    pub fn sip(&self) -> anyhow::Result<SocketAddr> {
+        let line = self.introduction.iter().find_map(|line| line.strip_prefix("sip "));
+        let address = line.and_then(|line| line.split_once("udp ")).and_then(|(_, rest)| rest.split([',', ';']).next());
+        Ok(address.context("no SIP over UDP")?.parse()?)
     }
 
     /// Password of the user `demo`.
@@ -152,6 +159,23 @@ impl Drop for Server {
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
+}
+
+/// The line of a user in a users file, as the server's own command makes it.
+pub fn user_line(name: &str, password: &str) -> anyhow::Result<String> {
+    let mut command = Command::new(built_beside_this()?);
+    let mut process = command
+        .args(["user", "add", name])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .context("sallyport")?;
+    writeln!(process.stdin.take().context("piped")?, "{password}")?;
+    let output = process.wait_with_output()?;
+    if !output.status.success() {
+        bail!("sallyport user add {name}: {}", output.status);
+    }
+    Ok(String::from_utf8(output.stdout)?)
 }
 
 /// The body of a page of an admin listener; anything but 200 is an error that begins with the answer's head.

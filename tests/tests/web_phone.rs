@@ -2,14 +2,20 @@
 
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
+use sallyport_tests::linphone::{Linphone, MediaEncryption};
 use sallyport_tests::namespace::{self, ADDRESS};
-use sallyport_tests::server::Server;
+use sallyport_tests::server::{Server, user_line};
 use sallyport_tests::web_phone::WebPhone;
 use serde_json::Value;
 
 /// What the browser's microphone hears, in Hz: G.711, Opus and resampling leave both alone.
 const PAGE_TONE: f64 = 1000.0;
+/// What linphone says.
+const PHONE_TONE: f64 = 600.0;
+
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// The page, signed in at a server of its own.
 fn signed_in() -> (Server, WebPhone) {
@@ -57,6 +63,70 @@ fn the_web_phone_hears_itself_through_echo_and_shows_how_that_is_secured() {
     phone.wait("dial", "Hear yourself").unwrap();
     assert_eq!(phone.errors().unwrap(), [""; 0], "no error, and nothing that the policy forbids");
     drop(phone);
+    assert!(server.stop().unwrap().success());
+}
+
+/// A web phone and a linphone that speaks SDES, both signed in at one server.
+fn two_phones(answers: bool) -> (Server, WebPhone, Linphone) {
+    namespace::enter().unwrap();
+    let folder = sallyport_tests::own_temporary_path("users");
+    std::fs::create_dir_all(&folder).unwrap();
+    let users = [user_line("demo", "secret").unwrap(), user_line("alice", "secret").unwrap()].concat();
+    std::fs::write(folder.join("users"), users).unwrap();
+    let file = folder.join("sallyport.toml");
+    std::fs::write(&file, format!("[sip]\nusers = {:?}\n", folder.join("users"))).unwrap();
+    let server = Server::start(&["--media", ADDRESS, "--config", file.to_str().unwrap()]).unwrap();
+    std::fs::remove_dir_all(&folder).unwrap();
+    let mut alice = Linphone::start("alice", ADDRESS, 5070, MediaEncryption::Sdes, answers).unwrap();
+    alice.register("alice", server.sip().unwrap(), "secret").unwrap();
+    let mut phone = WebPhone::open(server.web_phone().unwrap(), PAGE_TONE).unwrap();
+    phone.sign_in("demo", "secret").unwrap();
+    phone.click("raw").unwrap();
+    (server, phone, alice)
+}
+
+#[test]
+fn the_web_phone_calls_a_phone_that_speaks_sdes() {
+    if !namespace::is_permitted() {
+        return;
+    }
+    let (server, mut phone, mut alice) = two_phones(true);
+    phone.fill("target", "alice").unwrap();
+    phone.click("call").unwrap();
+    phone.wait("state", "connected").unwrap();
+    alice.play(PHONE_TONE).unwrap();
+    alice.wait_for_tone(PAGE_TONE, PATIENCE).unwrap();
+    assert_hears(&mut phone, PHONE_TONE);
+    phone.click("hang-up").unwrap();
+    alice.wait_for("ended", PATIENCE).unwrap();
+    assert_eq!(phone.errors().unwrap(), [""; 0]);
+    drop((phone, alice));
+    assert!(server.stop().unwrap().success());
+}
+
+#[test]
+fn a_phone_that_speaks_sdes_calls_the_web_phone_and_holds_it() {
+    if !namespace::is_permitted() {
+        return;
+    }
+    let (server, mut phone, mut alice) = two_phones(false);
+    alice.command(&format!("call sip:demo@{}", server.sip().unwrap())).unwrap();
+    phone.wait("incoming", "alice").unwrap();
+    phone.click("answer").unwrap();
+    phone.wait("state", "connected").unwrap();
+    alice.play(PHONE_TONE).unwrap();
+    alice.wait_for_tone(PAGE_TONE, PATIENCE).unwrap();
+    assert_hears(&mut phone, PHONE_TONE);
+    // A hold is a re-INVITE that the page answers.
+    alice.command("pause").unwrap();
+    alice.wait_for("paused", PATIENCE).unwrap();
+    alice.command("resume").unwrap();
+    alice.wait_for("Resuming call", PATIENCE).unwrap();
+    assert_hears(&mut phone, PHONE_TONE);
+    alice.command("terminate").unwrap();
+    phone.wait("problem", "ended by the other side").unwrap();
+    assert_eq!(phone.errors().unwrap(), [""; 0]);
+    drop((phone, alice));
     assert!(server.stop().unwrap().success());
 }
 
