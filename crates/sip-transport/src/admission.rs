@@ -59,6 +59,10 @@ impl Admission {
         }
     }
 
+    pub(crate) fn set_trusted(&mut self, trusted: Vec<(IpAddr, u8)>) {
+        self.trusted = trusted;
+    }
+
     /// Takes a place for a connection from there, which costs as much as a message; [`Admission::disconnect`] gives it back.
     pub(crate) fn connect(&mut self, now: Instant, ip: IpAddr) -> Result<(), Refusal> {
         if !self.message(now, ip) {

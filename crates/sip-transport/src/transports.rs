@@ -1,7 +1,7 @@
 //! The sending end, and what binds it all.
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
@@ -33,8 +33,6 @@ pub enum BindError {
     Unadvertised(Listener),
     /// TLS material.
     Tls(TlsError),
-    /// The system's DNS configuration cannot be read.
-    Dns,
 }
 
 impl fmt::Display for BindError {
@@ -45,7 +43,6 @@ impl fmt::Display for BindError {
                 write!(f, "{} {} needs an advertised address", listener.transport, listener.address)
             }
             Self::Tls(error) => error.fmt(f),
-            Self::Dns => f.write_str("the system's DNS configuration cannot be read"),
         }
     }
 }
@@ -81,7 +78,7 @@ impl Transports {
         }
         let has = |is_ipv4: bool| bound.iter().any(|listener| listener.address.is_ipv4() == is_ipv4);
         let families = (has(true), has(false));
-        let locator = Locator::new(config.locator, config.seed, families).ok_or(BindError::Dns)?;
+        let locator = Locator::new(config.locator, config.seed, families);
 
         let (messages, inbox) = mpsc::channel(config.limits.inbox.clamp(1, 1 << 20));
         let (failures, failed) = mpsc::channel(config.limits.inbox.clamp(1, 1 << 20));
@@ -165,6 +162,11 @@ impl Transports {
     /// Pages and origins for all requests from here on.
     pub fn set_web(&self, config: WebConfig) {
         *self.hub.web.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(config);
+    }
+
+    /// [`TransportLimits::trusted`](crate::TransportLimits::trusted) from here on.
+    pub fn set_trusted(&self, networks: Vec<(IpAddr, u8)>) {
+        self.hub.admission().set_trusted(networks);
     }
 
     /// Counters.

@@ -120,6 +120,22 @@ async fn a_flood_is_dropped_and_another_source_is_served() {
     let passed = stats.messages_in[0] - stats.refusals(Refusal::Rate);
     assert!(passed <= 20 + 10 * seconds + 10 + 10 * seconds, "{passed} in {seconds} s");
     assert!(stats.refusals(Refusal::Rate) > 1000, "{stats:?}");
+
+    // Whoever is trusted has no rate.
+    server.set_trusted(vec![("127.0.0.2".parse().unwrap(), 32)]);
+    let own = flood.local_addr().unwrap().to_string();
+    let before = server.stats().refusals(Refusal::Rate);
+    for number in 0..100 {
+        flood.send_to(options_text(Transport::Udp, &own, number).as_bytes(), peer).await.unwrap();
+        // What was answered before comes first.
+        let mut answer = String::new();
+        while !answer.contains(&format!("Call-ID: {number}@{own}")) {
+            let mut buffer = [0; 2048];
+            let length = tokio::time::timeout(PATIENCE, flood.recv(&mut buffer)).await.unwrap().unwrap();
+            answer = String::from_utf8_lossy(&buffer[..length]).into_owned();
+        }
+    }
+    assert_eq!(server.stats().refusals(Refusal::Rate), before);
 }
 
 #[tokio::test]

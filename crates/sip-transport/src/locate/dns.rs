@@ -8,6 +8,7 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use hickory_resolver::config::{ConnectionConfig, LookupIpStrategy, NameServerConfig, ResolverConfig};
+use hickory_resolver::net::NetError;
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::proto::rr::{Name, RData, RecordType};
 use hickory_resolver::{Resolver, TokioResolver};
@@ -26,7 +27,8 @@ const STAGES: u32 = 3;
 const MAX_PENALTY: Duration = Duration::from_secs(3600);
 
 pub(crate) struct Locator {
-    resolver: TokioResolver,
+    /// Without one, only addresses are found.
+    resolver: Option<TokioResolver>,
     config: LocatorConfig,
     random: Mutex<ChaCha8Rng>,
     penalties: Mutex<Penalties>,
@@ -34,33 +36,14 @@ pub(crate) struct Locator {
 }
 
 impl Locator {
-    /// `families` are those of our sockets: IPv4, IPv6. `None` if the system's configuration cannot be read.
-    pub(crate) fn new(config: LocatorConfig, seed: [u8; 32], families: (bool, bool)) -> Option<Self> {
-        let mut builder = if config.servers.is_empty() {
-            Resolver::builder_tokio().ok()?
-        } else {
-            let servers = config.servers.iter().map(|server| {
-                let mut connections = [ConnectionConfig::udp(), ConnectionConfig::tcp()];
-                for connection in &mut connections {
-                    connection.port = server.port();
-                }
-                NameServerConfig::new(server.ip(), true, connections.into())
-            });
-            let servers = ResolverConfig::from_parts(None, Vec::new(), servers.collect());
-            Resolver::builder_with_config(servers, TokioRuntimeProvider::default())
-        };
-        let options = builder.options_mut();
-        options.timeout = config.time / (2 * STAGES);
-        options.attempts = 1;
-        options.ip_strategy = match families {
-            (true, false) => LookupIpStrategy::Ipv4Only,
-            (false, true) => LookupIpStrategy::Ipv6Only,
-            _ => LookupIpStrategy::Ipv6AndIpv4,
-        };
-        let resolver = builder.build().ok()?;
+    /// `families` are those of our sockets: IPv4, IPv6.
+    pub(crate) fn new(config: LocatorConfig, seed: [u8; 32], families: (bool, bool)) -> Self {
+        let resolver = resolver(&config, families)
+            .inspect_err(|error| tracing::warn!(%error, "no DNS: only numeric addresses can be called"))
+            .ok();
         let places = Semaphore::new(config.at_once.min(Semaphore::MAX_PERMITS));
         let random = Mutex::new(ChaCha8Rng::from_seed(seed));
-        Some(Self { resolver, config, random, penalties: Mutex::default(), places })
+        Self { resolver, config, random, penalties: Mutex::default(), places }
     }
 
     pub(crate) fn preference(&self) -> &[Transport] {
@@ -124,11 +107,12 @@ impl Locator {
         let records = |lookup: hickory_resolver::lookup::Lookup| {
             lookup.answers().iter().take(64).map(|record| record.data.clone()).collect::<Vec<_>>()
         };
+        let resolver = self.resolver.as_ref().ok_or(Silent)?;
         let looked_up = match question.kind {
-            RecordKind::Naptr => self.resolver.lookup(name, RecordType::NAPTR).await.map(records),
-            RecordKind::Srv => self.resolver.lookup(name, RecordType::SRV).await.map(records),
+            RecordKind::Naptr => resolver.lookup(name, RecordType::NAPTR).await.map(records),
+            RecordKind::Srv => resolver.lookup(name, RecordType::SRV).await.map(records),
             RecordKind::Address => {
-                let looked_up = self.resolver.lookup_ip(name).await;
+                let looked_up = resolver.lookup_ip(name).await;
                 looked_up.map(|found| found.iter().take(8).map(RData::from).collect())
             }
         };
@@ -143,6 +127,31 @@ impl Locator {
             RecordKind::Address => Answer::Addresses(records.iter().filter_map(RData::ip_addr).collect()),
         })
     }
+}
+
+fn resolver(config: &LocatorConfig, families: (bool, bool)) -> Result<TokioResolver, NetError> {
+    let mut builder = if config.servers.is_empty() {
+        Resolver::builder_tokio()?
+    } else {
+        let servers = config.servers.iter().map(|server| {
+            let mut connections = [ConnectionConfig::udp(), ConnectionConfig::tcp()];
+            for connection in &mut connections {
+                connection.port = server.port();
+            }
+            NameServerConfig::new(server.ip(), true, connections.into())
+        });
+        let servers = ResolverConfig::from_parts(None, Vec::new(), servers.collect());
+        Resolver::builder_with_config(servers, TokioRuntimeProvider::default())
+    };
+    let options = builder.options_mut();
+    options.timeout = config.time / (2 * STAGES);
+    options.attempts = 1;
+    options.ip_strategy = match families {
+        (true, false) => LookupIpStrategy::Ipv4Only,
+        (false, true) => LookupIpStrategy::Ipv6Only,
+        _ => LookupIpStrategy::Ipv6AndIpv4,
+    };
+    builder.build()
 }
 
 /// DNS did not answer, or not with an answer.
