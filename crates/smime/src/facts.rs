@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::asn1::Malformed;
 use crate::trust::PeerCertificate;
 
 /// What the layers around a body were.
@@ -218,5 +219,17 @@ labelled! {
         Malformed "malformed",
         /// Opening it gave nothing sensible: a wrong key, bad padding, a bad tag, or no MIME entity.
         NotOpened "not_opened",
+    }
+}
+
+impl From<Malformed> for Unverified {
+    fn from(_: Malformed) -> Self {
+        Self::Malformed
+    }
+}
+
+impl From<Malformed> for Undecipherable {
+    fn from(_: Malformed) -> Self {
+        Self::Malformed
     }
 }

@@ -2,6 +2,7 @@
 
 use sip::{Body, Headers, StatusCode, name};
 
+use crate::asn1::Malformed;
 use crate::facts::{Facts, Undecipherable};
 
 /// What a 415 says we take (RFC 3261 §21.4.13).
@@ -87,6 +88,12 @@ impl Refusal {
             Self::Malformed => "malformed",
             Self::TooLarge => "too_large",
         }
+    }
+}
+
+impl From<Malformed> for Refusal {
+    fn from(_: Malformed) -> Self {
+        Self::Malformed
     }
 }
 

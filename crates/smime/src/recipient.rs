@@ -56,11 +56,10 @@ impl OwnKeys<'_> {
         if self.identities.is_empty() {
             return Err(Undecipherable::NoKey);
         }
-        let malformed = |_: Malformed| Undecipherable::Malformed;
         for recipient in recipients {
             let found = match recipient.tag {
-                SEQUENCE => self.by_transport(recipient.fields().map_err(malformed)?, length),
-                tag if tag == constructed(1) => self.by_agreement(recipient.fields().map_err(malformed)?, length),
+                SEQUENCE => self.by_transport(recipient.fields()?, length),
+                tag if tag == constructed(1) => self.by_agreement(recipient.fields()?, length),
                 // Keys that were agreed on beforehand, passwords, and others: not ours.
                 _ => continue,
             };
@@ -78,12 +77,11 @@ impl OwnKeys<'_> {
         mut fields: Fields<'_>,
         length: usize,
     ) -> Result<(ContentKey, KeyManagement), Undecipherable> {
-        let malformed = |_: Malformed| Undecipherable::Malformed;
-        fields.expect(INTEGER).map_err(malformed)?;
-        let identity = self.named(fields.element().map_err(malformed)?).ok_or(Undecipherable::NotForUs)?;
-        let algorithm = fields.element().and_then(Algorithm::read).map_err(malformed)?;
-        let encrypted = fields.expect(OCTET_STRING).map_err(malformed)?.content;
-        fields.end().map_err(malformed)?;
+        fields.expect(INTEGER)?;
+        let identity = self.named(fields.element()?).ok_or(Undecipherable::NotForUs)?;
+        let algorithm = fields.element().and_then(Algorithm::read)?;
+        let encrypted = fields.expect(OCTET_STRING)?.content;
+        fields.end()?;
 
         let oaep = match algorithm.oid {
             oid::RSA if algorithm.is_plain() => None,
@@ -119,26 +117,25 @@ impl OwnKeys<'_> {
         mut fields: Fields<'_>,
         length: usize,
     ) -> Result<(ContentKey, KeyManagement), Undecipherable> {
-        let malformed = |_: Malformed| Undecipherable::Malformed;
-        fields.expect(INTEGER).map_err(malformed)?;
-        let originator = fields.expect(constructed(0)).map_err(malformed)?;
-        let originator = Element::read(originator.content).map_err(malformed)?;
-        let ukm = fields.optional(constructed(1)).map_err(malformed)?;
-        let algorithm = fields.element().and_then(Algorithm::read).map_err(malformed)?;
-        let keys = fields.enter(SEQUENCE).and_then(|keys| keys.rest(MAX_RECIPIENTS)).map_err(malformed)?;
-        fields.end().map_err(malformed)?;
+        fields.expect(INTEGER)?;
+        let originator = fields.expect(constructed(0))?;
+        let originator = Element::read(originator.content)?;
+        let ukm = fields.optional(constructed(1))?;
+        let algorithm = fields.element().and_then(Algorithm::read)?;
+        let keys = fields.enter(SEQUENCE).and_then(|keys| keys.rest(MAX_RECIPIENTS))?;
+        fields.end()?;
 
         for key in keys {
-            let mut key = key.fields().map_err(malformed)?;
-            let name = key.element().map_err(malformed)?;
+            let mut key = key.fields()?;
+            let name = key.element()?;
             let Some(identity) = self.named(name) else { continue };
-            let wrapped = key.expect(OCTET_STRING).map_err(malformed)?.content;
+            let wrapped = key.expect(OCTET_STRING)?.content;
             if originator.tag != constructed(1) {
                 return Err(Undecipherable::UnsupportedAlgorithm);
             }
             let agreement = Agreement::read(&algorithm, ukm).ok_or(Undecipherable::UnsupportedAlgorithm)?;
             let ec_key = identity.key().ec_key().map_err(|_| Undecipherable::UnsupportedAlgorithm)?;
-            let point = originator_point(&originator).map_err(malformed)?;
+            let point = originator_point(&originator)?;
             let key = || -> Result<Option<ContentKey>, ErrorStack> {
                 let public = public_key(ec_key.group(), point)?;
                 let shared = shared_secret(&PKey::from_ec_key(ec_key.clone())?, &public)?;

@@ -5,7 +5,7 @@ use boring::pkey::{PKeyRef, Private};
 use boring::rsa::Padding;
 use boring::sign::{RsaPssSaltlen, Signer, Verifier};
 
-use crate::asn1::{Algorithm, Element, INTEGER, Malformed, NULL, SEQUENCE, constructed, write, write_algorithm};
+use crate::asn1::{Algorithm, Element, INTEGER, NULL, SEQUENCE, constructed, write, write_algorithm};
 use crate::certificate::{Certificate, KeyKind};
 use crate::facts::{SignatureAlgorithm, Unverified};
 use crate::hash::Hash;
@@ -134,23 +134,22 @@ impl Scheme {
 
 /// Digest, digest of the mask and bytes of salt of RSASSA-PSS-params (RFC 4055 §3.1). What is absent means SHA-1.
 fn pss_parameters(algorithm: &Algorithm<'_>) -> Result<(Hash, Hash, u16), Unverified> {
-    let malformed = |_: Malformed| Unverified::Malformed;
     let sequence = algorithm.parameters.filter(|parameters| parameters.tag == SEQUENCE);
-    let mut fields = sequence.ok_or(Unverified::Sha1)?.fields().map_err(malformed)?;
+    let mut fields = sequence.ok_or(Unverified::Sha1)?.fields()?;
     let inner = |element: Option<Element<'_>>| -> Result<Hash, Unverified> {
-        let element = Element::read(element.ok_or(Unverified::Sha1)?.content).map_err(malformed)?;
-        Hash::of(&Algorithm::read(element).map_err(malformed)?)
+        let element = Element::read(element.ok_or(Unverified::Sha1)?.content)?;
+        Hash::of(&Algorithm::read(element)?)
     };
-    let hash = inner(fields.optional(constructed(0)).map_err(malformed)?)?;
-    let mask = fields.optional(constructed(1)).map_err(malformed)?.ok_or(Unverified::Sha1)?;
-    let mask = Algorithm::read(Element::read(mask.content).map_err(malformed)?).map_err(malformed)?;
+    let hash = inner(fields.optional(constructed(0))?)?;
+    let mask = fields.optional(constructed(1))?.ok_or(Unverified::Sha1)?;
+    let mask = Algorithm::read(Element::read(mask.content)?)?;
     if mask.oid != oid::MGF1 {
         return Err(Unverified::UnsupportedAlgorithm);
     }
     let mask = mask.parameters.ok_or(Unverified::Sha1)?;
-    let mask = Hash::of(&Algorithm::read(mask).map_err(malformed)?)?;
-    let salt = match fields.optional(constructed(2)).map_err(malformed)? {
-        Some(salt) => Element::read(salt.content).map_err(malformed)?,
+    let mask = Hash::of(&Algorithm::read(mask)?)?;
+    let salt = match fields.optional(constructed(2))? {
+        Some(salt) => Element::read(salt.content)?,
         None => return Ok((hash, mask, 20)),
     };
     match (salt.tag, salt.content) {

@@ -179,11 +179,10 @@ struct Attributes<'a> {
 
 impl<'a> Attributes<'a> {
     fn read(set: Element<'a>) -> Result<Self, Unverified> {
-        let malformed = |_: Malformed| Unverified::Malformed;
-        let attributes = set.fields().and_then(|fields| fields.rest(MAX_ATTRIBUTES)).map_err(malformed)?;
+        let attributes = set.fields().and_then(|fields| fields.rest(MAX_ATTRIBUTES))?;
         let (mut content_type, mut message_digest, mut signing_time) = (None, None, None);
         for attribute in &attributes {
-            let (oid, values) = read_attribute(attribute).map_err(malformed)?;
+            let (oid, values) = read_attribute(attribute)?;
             let place = match oid {
                 oid::CONTENT_TYPE => &mut content_type,
                 oid::MESSAGE_DIGEST => &mut message_digest,
@@ -195,10 +194,10 @@ impl<'a> Attributes<'a> {
                 return Err(Unverified::Attributes);
             }
         }
-        let content_type = content_type.ok_or(Unverified::Attributes)?.oid().map_err(malformed)?;
+        let content_type = content_type.ok_or(Unverified::Attributes)?.oid()?;
         let message_digest = message_digest.filter(|digest: &Element<'_>| digest.tag == OCTET_STRING);
         let message_digest = message_digest.ok_or(Unverified::Attributes)?.content;
-        let signing_time = signing_time.map(read_time).transpose().map_err(malformed)?;
+        let signing_time = signing_time.map(read_time).transpose()?;
         let signed = write_set(SET, attributes.iter().map(|attribute| attribute.whole.to_vec()).collect());
         Ok(Self { content_type, message_digest, signing_time, signed })
     }

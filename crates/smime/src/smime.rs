@@ -175,12 +175,11 @@ impl Smime {
     }
 
     fn open_cms(&self, body: &Body, judge: &Judge<'_>, facts: &mut Facts) -> Result<Body, Refusal> {
-        let malformed = |Malformed| Refusal::Malformed;
-        let cms = read_cms(&body.bytes).map_err(malformed)?;
-        let (content_type, content) = read_content_info(&cms).map_err(malformed)?;
+        let cms = read_cms(&body.bytes)?;
+        let (content_type, content) = read_content_info(&cms)?;
         match content_type {
             oid::SIGNED_DATA => {
-                let signed = SignedData::read(content).map_err(malformed)?;
+                let signed = SignedData::read(content)?;
                 if signed.is_certificates_only() {
                     return Err(Refusal::Unsupported);
                 }
@@ -281,16 +280,15 @@ impl Smime {
     /// The certificate to encrypt to in a body that carries certificates, such as that of a 493: the first one that is
     /// trusted and the peer's. Chains may use the others.
     pub fn peer_certificate(&self, now: SystemTime, body: &Body, peer: &Uri) -> Result<PeerCertificate, Unverified> {
-        let malformed = |Malformed| Unverified::Malformed;
         if body.bytes.len() > MAX_BODY_BYTES {
             return Err(Unverified::Malformed);
         }
-        let cms = read_cms(&body.bytes).map_err(malformed)?;
-        let (content_type, content) = read_content_info(&cms).map_err(malformed)?;
+        let cms = read_cms(&body.bytes)?;
+        let (content_type, content) = read_content_info(&cms)?;
         if content_type != oid::SIGNED_DATA {
             return Err(Unverified::Malformed);
         }
-        let certificates = SignedData::read(content).map_err(malformed)?.certificates;
+        let certificates = SignedData::read(content)?.certificates;
         let mut fault =
             if certificates.is_empty() { Unverified::CertificateMissing } else { Unverified::WrongIdentity };
         for certificate in certificates.iter().filter(|certificate| certificate.is_for(peer)) {
@@ -315,7 +313,7 @@ fn layer(body: &Body) -> Option<(Kind, MediaType)> {
 }
 
 fn open_detached(body: &Body, media: &MediaType, judge: &Judge<'_>, facts: &mut Facts) -> Result<Body, Refusal> {
-    let (entity, signature) = split_signed(body, media).map_err(|Malformed| Refusal::Malformed)?;
+    let (entity, signature) = split_signed(body, media)?;
     facts.add_signature(verify_detached(signature, entity, judge));
     signed_entity(entity)
 }
