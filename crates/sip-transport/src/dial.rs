@@ -19,7 +19,8 @@ use crate::{PeerIdentity, accept, stream};
 /// A connection that is in the table and takes messages, but is not made yet.
 pub(crate) struct Dial {
     pub(crate) key: Key,
-    pub(crate) destination: u64,
+    /// What else is sent to it by this connection.
+    pub(crate) destination: Option<u64>,
     pub(crate) connection: Connection,
     pub(crate) drain: Drain,
     pub(crate) slot: Slot,
@@ -40,7 +41,9 @@ pub(crate) async fn run(hub: Arc<Hub>, dial: Dial) {
         () = hub.messages.closed() => None,
     };
     let Some((made, local)) = made else {
-        hub.table().refused(destination, Instant::now());
+        if let Some(destination) = destination {
+            hub.table().refused(destination, Instant::now());
+        }
         hub.table().remove(id);
         let left = drain.close().await;
         drop(slot);

@@ -217,15 +217,12 @@ impl Hub {
             (None, Some(key)) => self.send_to_destination(flow.connection, &key, outgoing),
             (None, None) if flow.connection == 0 && matches!(flow.transport, Transport::Tcp | Transport::Tls) => {
                 let domain = if flow.transport == Transport::Tls { flow.peer.ip().to_string() } else { String::new() };
-                self.send_to(&Key { transport: flow.transport, peer: flow.peer, domain }, outgoing);
+                let key = Key { transport: flow.transport, peer: flow.peer, domain };
+                let destination = self.table().destination(&key);
+                self.send_to_destination(destination, &key, outgoing);
             }
             (None, None) => self.undelivered(outgoing),
         }
-    }
-
-    fn send_to(self: &Arc<Self>, key: &Key, outgoing: Outgoing) {
-        let destination = self.table().destination(key);
-        self.send_to_destination(destination, key, outgoing);
     }
 
     fn send_to_destination(self: &Arc<Self>, destination: u64, key: &Key, outgoing: Outgoing) {
@@ -242,8 +239,31 @@ impl Hub {
                 return self.fail(&outgoing.transmit);
             }
         };
+        self.dial(table, key, Some(destination), slot, outgoing);
+    }
+
+    /// A response whose connection is gone. What it costs is the peer's: neither a place of our own connections nor a destination.
+    fn send_back(self: &Arc<Self>, key: &Key, outgoing: Outgoing) {
+        match Slot::take(self, key.transport, key.peer.ip()) {
+            Ok(slot) => self.dial(self.table(), key, None, slot, outgoing),
+            Err(reason) => {
+                self.counters.refused(reason);
+                self.fail(&outgoing.transmit);
+            }
+        }
+    }
+
+    fn dial(
+        self: &Arc<Self>,
+        mut table: MutexGuard<'_, Table>,
+        key: &Key,
+        destination: Option<u64>,
+        slot: Slot,
+        outgoing: Outgoing,
+    ) {
         let (queue, drain) = connection::queue(self.limits.queue, self.limits.queue_bytes);
-        let connection = table.open(outgoing.transmit.flow, queue, None, Some(destination));
+        let flow = Flow { transport: key.transport, peer: key.peer, ..outgoing.transmit.flow };
+        let connection = table.open(flow, queue, None, destination);
         drop(table);
         self.push(&connection.queue, outgoing);
         tokio::spawn(dial::run(self.clone(), dial::Dial { key: key.clone(), destination, connection, drain, slot }));
@@ -271,7 +291,7 @@ impl Hub {
             && let Some(key) = via::way_back(&outgoing.transmit.bytes, flow, &self.limits.message)
         {
             outgoing.is_second_try = true;
-            return self.send_to(&key, outgoing);
+            return self.send_back(&key, outgoing);
         }
         self.fail(&outgoing.transmit);
     }
@@ -306,12 +326,12 @@ pub(crate) enum Examined {
 pub(crate) struct Slot {
     hub: Arc<Hub>,
     transport: Transport,
-    /// Of a peer that opened it.
+    /// Whose place it is, if not our own.
     source: Option<IpAddr>,
 }
 
 impl Slot {
-    /// For a connection that the peer opened.
+    /// For a connection that the peer opened, or that is opened for it.
     pub(crate) fn take(hub: &Arc<Hub>, transport: Transport, source: IpAddr) -> Result<Self, Refusal> {
         hub.admission().connect(Instant::now(), source)?;
         Ok(Self::new(hub, transport, Some(source)))

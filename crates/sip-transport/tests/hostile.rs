@@ -161,6 +161,27 @@ async fn connections_are_bounded_by_source_and_in_total() {
     read_until(&mut stream, "SIP/2.0 200 ").await;
 }
 
+/// Else whoever asks and hangs up would have us connect without end.
+#[tokio::test]
+async fn a_connection_for_a_lost_answer_takes_a_place_of_the_peer() {
+    let mut listening = config(&[Transport::Tcp]);
+    listening.limits.connections_per_source = 1;
+    let mut server = Element::bind(listening);
+    let peer = address(&server.transports, Transport::Tcp);
+    let mut stream = TcpStream::connect(peer).await.unwrap();
+    client::write(&mut stream, options_text(Transport::Tcp, "client.invalid:5070", 1)).await;
+    let Some(Inbound::Message { flow, message, .. }) = server.inbox.recv().await else { panic!("no message") };
+    drop(stream);
+    assert_eq!(server.inbox.recv().await, Some(Inbound::FlowClosed { flow }));
+    let _held = TcpStream::connect(peer).await.unwrap();
+    let transports = server.transports.clone();
+    until("it is in", || transports.stats().connections[1] == 1).await;
+    server.layer.handle_message(std::time::Instant::now(), message, flow);
+    server.serve();
+    until("the answer is given up", || transports.stats().send_failures[1] == 1).await;
+    assert_eq!(transports.stats().refusals(Refusal::ConnectionsPerSource), 1);
+}
+
 #[tokio::test]
 async fn handshakes_are_bounded_and_established_websockets_are_none() {
     let server = serve(&[Transport::Ws], |config| config.limits.handshakes = 2);
