@@ -28,6 +28,18 @@ pub enum MediaEncryption {
     None,
 }
 
+/// Who registers where.
+pub struct Registration<'a> {
+    /// Its name.
+    pub user: &'a str,
+    /// Its password.
+    pub password: &'a str,
+    /// The domain of its address, which asks for the password.
+    pub realm: &'a str,
+    /// Where the registrar is: `ADDRESS:PORT`.
+    pub registrar: &'a str,
+}
+
 /// A running linphonec with a folder of its own; both end with this value.
 pub struct Linphone {
     process: Child,
@@ -56,10 +68,14 @@ impl Linphone {
         encryption: MediaEncryption,
         answers: bool,
     ) -> anyhow::Result<Self> {
+        Self::start_with(&configuration_text(user, address, sip_port, encryption), sip_port, answers)
+    }
+
+    fn start_with(configuration_text: &str, sip_port: u16, answers: bool) -> anyhow::Result<Self> {
         let folder = crate::own_temporary_path("linphone");
         std::fs::create_dir_all(folder.join(".local/share/linphone"))?;
         let configuration = folder.join("linphonerc");
-        std::fs::write(&configuration, configuration_text(user, address, sip_port, encryption))?;
+        std::fs::write(&configuration, configuration_text)?;
         let mut process = Command::new("linphonec")
             .args(["-d", "5"])
             .args(if answers { &["-a"][..] } else { &[] })
@@ -90,6 +106,27 @@ impl Linphone {
         this.command("soundcard use files")?;
         // Its log names the listening point some time after it takes commands; a call before that fails.
         this.wait_for("Creating listening point", Duration::from_secs(20))?;
+        Ok(this)
+    }
+
+    /// As [`Linphone::start`], for a user of a registrar.
+    pub fn start_registered(
+        account: &Registration<'_>,
+        address: &str,
+        sip_port: u16,
+        encryption: MediaEncryption,
+        answers: bool,
+    ) -> anyhow::Result<Self> {
+        let Registration { user, password, realm, registrar } = account;
+        let registration = format!(
+            "[proxy_0]\nreg_proxy=<sip:{registrar}>\nreg_identity=sip:{user}@{realm}\nreg_expires=600\nreg_sendregister=1\n\
+             publish=0\n[auth_info_0]\nusername={user}\nuserid={user}\npasswd={password}\nrealm={realm}\n"
+        );
+        let text =
+            configuration_text(user, address, sip_port, encryption).replace("default_proxy=-1", "default_proxy=0");
+        let mut this = Self::start_with(&format!("{text}{registration}"), sip_port, answers)?;
+        this.commanded_at = 0;
+        this.wait_for("to [LinphoneRegistrationOk]", Duration::from_secs(20))?;
         Ok(this)
     }
 

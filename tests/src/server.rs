@@ -68,9 +68,15 @@ impl Server {
 
     /// Where it takes SIP over UDP.
     pub fn sip(&self) -> anyhow::Result<SocketAddr> {
-        let line = self.introduction.iter().find_map(|line| line.strip_prefix("sip "));
-        let address = line.and_then(|line| line.split_once("udp ")).and_then(|(_, rest)| rest.split([',', ';']).next());
-        Ok(address.context("no SIP over UDP")?.parse()?)
+        self.sip_over("udp")
+    }
+
+    /// Where it takes SIP over this transport: `udp`, `tcp`, `ws` …
+    pub fn sip_over(&self, transport: &str) -> anyhow::Result<SocketAddr> {
+        let line = self.introduction.iter().find_map(|line| line.strip_prefix("sip ")).unwrap_or_default();
+        let parts = line.split([',', ';']).filter_map(|part| part.trim().split_once(' '));
+        let address = parts.into_iter().find(|(name, _)| *name == transport).map(|(_, address)| address);
+        Ok(address.with_context(|| format!("no SIP over {transport}"))?.parse()?)
     }
 
     /// Password of the user `demo`.
@@ -209,7 +215,8 @@ pub(crate) fn first_address(line: &str) -> Option<SocketAddr> {
     })
 }
 
-pub(crate) fn built_beside_this() -> anyhow::Result<PathBuf> {
+/// The server that was built beside the running test.
+pub fn built_beside_this() -> anyhow::Result<PathBuf> {
     let this = std::env::current_exe()?;
     // target/debug/deps/scenario-… or target/debug/demo
     let beside = this.ancestors().skip(1).take(2).map(|folder| folder.join("sallyport")).find(|path| path.is_file());

@@ -29,6 +29,7 @@ const TEST: &[Package] = &[
     Package { name: "nodejs", evidence: &["/usr/bin/node", "/usr/local/bin/node"] },
     Package { name: "npm", evidence: &["/usr/bin/npm", "/usr/local/bin/npm"] },
     Package { name: "kamailio", evidence: &["/usr/sbin/kamailio"] },
+    Package { name: "sip-tester", evidence: &["/usr/bin/sipp"] },
     Package { name: "linphone-cli", evidence: &["/usr/bin/linphonec"] },
     Package { name: "prometheus", evidence: &["/usr/bin/promtool"] },
     Package { name: "strace", evidence: &["/usr/bin/strace"] },

@@ -79,8 +79,8 @@ impl Fact {
     /// How much an operator should care.
     pub fn severity(&self) -> Severity {
         match self {
-            Self::Began { .. } | Self::Over { .. } | Self::Failed { .. } => Severity::Info,
-            Self::WrongCredentials { .. } => Severity::Debug,
+            Self::Failed { .. } => Severity::Info,
+            Self::Began { .. } | Self::Over { .. } | Self::WrongCredentials { .. } => Severity::Debug,
             Self::CleartextKeys { .. }
             | Self::SipsBridged { .. }
             | Self::Barred { .. }

@@ -1,0 +1,201 @@
+//! Real SIP peers against the server's own SIP, without an SBC between.
+
+use std::io::Write;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, ensure};
+use sallyport_tests::linphone::{Linphone, MediaEncryption, Registration};
+use sallyport_tests::namespace::{self, ADDRESS};
+use sallyport_tests::server::Server;
+
+const PATIENCE: Duration = Duration::from_secs(15);
+const REALM: &str = "sallyport";
+const PASSWORD: &str = "open-sesame";
+const CALLER_TONE: f64 = 440.0;
+const CALLEE_TONE: f64 = 880.0;
+
+/// A folder with a configuration; it ends with this value.
+struct Folder(PathBuf);
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+impl Folder {
+    /// With a file of these users, and a configuration of these lines of `[sip]`.
+    fn new(users: &[&str], lines: &str) -> anyhow::Result<Self> {
+        let folder = Self(sallyport_tests::own_temporary_path("sip"));
+        std::fs::create_dir_all(&folder.0)?;
+        let mut text = Vec::new();
+        for user in users {
+            text.extend(user_line(user)?);
+        }
+        std::fs::write(folder.0.join("users"), text)?;
+        let users = folder.0.join("users");
+        std::fs::write(folder.configuration(), format!("[sip]\nusers = {users:?}\n{lines}\n"))?;
+        Ok(folder)
+    }
+
+    fn configuration(&self) -> PathBuf {
+        self.0.join("sallyport.toml")
+    }
+
+    fn server(&self, flags: &[&str]) -> anyhow::Result<Server> {
+        let configuration = self.configuration();
+        let config = ["--config", configuration.to_str().context("a name in UTF-8")?];
+        Server::start(&[&config[..], flags].concat())
+    }
+}
+
+/// As an operator makes it.
+fn user_line(name: &str) -> anyhow::Result<Vec<u8>> {
+    let mut child = Command::new(sallyport_tests::server::built_beside_this()?)
+        .args(["user", "add", name, "--realm", REALM])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()?;
+    child.stdin.take().context("piped")?.write_all(PASSWORD.as_bytes())?;
+    let output = child.wait_with_output()?;
+    ensure!(output.status.success());
+    Ok(output.stdout)
+}
+
+fn wait_until(what: &str, mut is_so: impl FnMut() -> anyhow::Result<bool>) -> anyhow::Result<()> {
+    let deadline = Instant::now() + PATIENCE;
+    while !is_so()? {
+        ensure!(Instant::now() < deadline, "{what}");
+        sleep(Duration::from_millis(50));
+    }
+    Ok(())
+}
+
+/// Calls by sipp: each is challenged, answered, put on hold and ended.
+fn sipp(folder: &Folder, server: SocketAddr, transport: &str, calls: u32) -> anyhow::Result<()> {
+    let users = folder.0.join("users.csv");
+    std::fs::write(&users, format!("SEQUENTIAL\nalice;[authentication username=alice password={PASSWORD}]\n"))?;
+    let output = Command::new("sipp")
+        .current_dir(&folder.0)
+        .arg(server.to_string())
+        .args(["-sf", concat!(env!("CARGO_MANIFEST_DIR"), "/sipp/echo.xml")])
+        .args(["-inf", users.to_str().context("a name in UTF-8")?])
+        .args(["-t", transport, "-i", "127.0.0.1", "-r", "25", "-m", &calls.to_string()])
+        .args(["-nostdin", "-timeout", "60s", "-timeout_error", "-trace_err"])
+        .stdin(Stdio::null())
+        .output()
+        .context("sipp (Debian package sip-tester)")?;
+    let errors = std::fs::read_dir(&folder.0)?
+        .flatten()
+        .filter(|entry| entry.file_name().to_string_lossy().ends_with("_errors.log"));
+    let errors: String = errors.filter_map(|entry| std::fs::read_to_string(entry.path()).ok()).collect();
+    ensure!(output.status.success(), "sipp: {}\n{errors}", output.status);
+    Ok(())
+}
+
+/// sipp knows MD5 alone, and of several challenges it answers the first.
+#[test]
+fn sipp_calls_echo_over_udp_and_tcp_with_md5() {
+    let scenario = || -> anyhow::Result<()> {
+        let folder = Folder::new(&["alice"], "algorithms = [\"MD5\"]")?;
+        let server = folder.server(&["--media", "127.0.0.1", "--ports", "27200-27999"])?;
+        for (transport, option) in [("udp", "u1"), ("tcp", "t1")] {
+            sipp(&folder, server.sip_over(transport)?, option, 50)?;
+        }
+        ensure!(server.metric("sallyport_sip_calls_answered_total", "")? == 100.0);
+        ensure!(server.metric("sallyport_sip_logins_total", "MD5")? == 100.0);
+        wait_until("calls are left", || Ok(server.metric("sallyport_sip_calls", "")? == 0.0))?;
+        wait_until("ports are left", || Ok(server.metric("sallyport_ports_in_use", "")? == 0.0))?;
+        Ok(())
+    };
+    scenario().unwrap_or_else(|error| panic!("{error:#}"));
+}
+
+fn phone(
+    server: &Server,
+    user: &str,
+    port: u16,
+    encryption: MediaEncryption,
+    answers: bool,
+) -> anyhow::Result<Linphone> {
+    let registrar = server.sip()?.to_string();
+    let account = Registration { user, password: PASSWORD, realm: REALM, registrar: &registrar };
+    Linphone::start_registered(&account, ADDRESS, port, encryption, answers)
+}
+
+/// Both speak, and each hears the other.
+fn both_hear(caller: &mut Linphone, callee: &mut Linphone) -> anyhow::Result<()> {
+    for phone in [&*caller, &*callee] {
+        phone.wait_for("LinphoneCallStreamsRunning", PATIENCE)?;
+    }
+    caller.play(CALLER_TONE)?;
+    callee.play(CALLEE_TONE)?;
+    caller.wait_for_tone(CALLEE_TONE, PATIENCE)?;
+    callee.wait_for_tone(CALLER_TONE, PATIENCE)
+}
+
+fn hang_up(server: &Server, caller: &mut Linphone) -> anyhow::Result<()> {
+    ensure!(server.metric("sallyport_sip_calls", "")? == 1.0);
+    caller.command("terminate")?;
+    wait_until("the call stays after its BYE", || Ok(server.metric("sallyport_sip_calls", "")? == 0.0))?;
+    wait_until("ports are left", || Ok(server.metric("sallyport_ports_in_use", "")? == 0.0))
+}
+
+/// Why there is no audio.
+fn explanation(server: &Server) -> String {
+    let calls = server.page("/calls").unwrap_or_default();
+    let id = calls.split("\"sip-").nth(1).and_then(|rest| rest.split('"').next()).unwrap_or_default();
+    server.page(&format!("/calls/sip-{id}")).unwrap_or_else(|error| error.to_string())
+}
+
+#[test]
+fn two_linphones_register_and_hear_each_other_before_and_after_a_hold() {
+    if !namespace::is_permitted() {
+        return;
+    }
+    let scenario = || -> anyhow::Result<()> {
+        namespace::enter()?;
+        let folder = Folder::new(&["alice", "bob"], "")?;
+        let server = folder.server(&["--media", ADDRESS, "--sip", &format!("{ADDRESS}:5060")])?;
+        let mut caller = phone(&server, "alice", 5081, MediaEncryption::Sdes, false)?;
+        let mut callee = phone(&server, "bob", 5082, MediaEncryption::Sdes, true)?;
+        ensure!(server.metric("sallyport_sip_contacts", "")? == 2.0);
+        caller.command(&format!("call sip:bob@{ADDRESS}:5060"))?;
+        both_hear(&mut caller, &mut callee)?;
+        // A hold and its end are re-INVITEs.
+        caller.command("pause")?;
+        callee.wait_for("LinphoneCallPausedByRemote", PATIENCE)?;
+        caller.wait_for("to LinphoneCallPaused", PATIENCE)?;
+        caller.command("resume")?;
+        both_hear(&mut caller, &mut callee)?;
+        ensure!(server.metric("sallyport_sip_cleartext_keys_total", "warned")? >= 2.0, "SDES over UDP is told");
+        hang_up(&server, &mut caller)?;
+        ensure!(server.stop()?.success());
+        Ok(())
+    };
+    scenario().unwrap_or_else(|error| panic!("{error:#}"));
+}
+
+#[test]
+fn linphone_hears_itself_when_it_calls_echo() {
+    if !namespace::is_permitted() {
+        return;
+    }
+    let scenario = || -> anyhow::Result<()> {
+        namespace::enter()?;
+        let folder = Folder::new(&["alice"], "")?;
+        let server = folder.server(&["--media", ADDRESS, "--sip", &format!("{ADDRESS}:5060")])?;
+        let mut caller = phone(&server, "alice", 5081, MediaEncryption::Sdes, false)?;
+        caller.command(&format!("call sip:echo@{ADDRESS}:5060"))?;
+        caller.wait_for("LinphoneCallStreamsRunning", PATIENCE)?;
+        caller.play(CALLER_TONE)?;
+        let heard = caller.wait_for_tone(CALLER_TONE, PATIENCE);
+        heard.with_context(|| explanation(&server))?;
+        hang_up(&server, &mut caller)
+    };
+    scenario().unwrap_or_else(|error| panic!("{error:#}"));
+}
