@@ -73,7 +73,7 @@ impl Registrar {
                 Some(binding) if outdated(binding) => {
                     return Err((StatusCode::SERVER_INTERNAL_ERROR, Headers::new()));
                 }
-                Some(_) if wish.seconds == 0 => (places, all) = (places - 1, all - 1),
+                Some(_) if wish.seconds == 0 => (places, all) = (places.saturating_sub(1), all.saturating_sub(1)),
                 None if wish.seconds > 0 => (places, all) = (places + 1, all + 1),
                 _ => {}
             }

@@ -237,6 +237,15 @@ fn registrations_end_refresh_and_are_bounded() {
     assert_eq!(many.status(), StatusCode::FORBIDDEN);
     world.run(Duration::from_secs(121));
     assert_eq!(world.b2bua.len().1, 1);
+    // One instance by two URIs, both leaving: it leaves once.
+    let by_instance = |at: &str| format!("<sip:bob@{at}>;+sip.instance=\"<urn:uuid:1>\";reg-id=1");
+    again(&mut world, &|request| request.headers.set("Contact", by_instance("192.0.2.22")));
+    assert_eq!(world.b2bua.len().1, 2);
+    let left = again(&mut world, &|request| {
+        let contacts = ["192.0.2.22", "192.0.2.23", "192.0.2.24"].map(|at| format!("{};expires=0", by_instance(at)));
+        request.headers.set("Contact", contacts.join(", "));
+    });
+    assert_eq!((left.status(), world.b2bua.len().1), (StatusCode::OK, 1));
     let star = again(&mut world, &|request| request.headers.set("Contact", "*"));
     assert_eq!(star.status(), StatusCode::BAD_REQUEST, "only with Expires: 0");
     let gone = again(&mut world, &|request| {
