@@ -42,6 +42,11 @@ impl WebPhone {
         Ok(phone)
     }
 
+    /// Leaves the page.
+    pub fn leave(&mut self) -> anyhow::Result<()> {
+        self.ask(json!({"do": "open", "url": "about:blank"})).map(drop)
+    }
+
     /// Signs in and waits until the server has taken the registration.
     pub fn sign_in(&mut self, user: &str, password: &str) -> anyhow::Result<()> {
         self.fill("user", user)?;

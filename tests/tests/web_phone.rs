@@ -97,7 +97,8 @@ fn the_web_phone_calls_a_phone_that_speaks_sdes() {
     alice.play(PHONE_TONE).unwrap();
     alice.wait_for_tone(PAGE_TONE, PATIENCE).unwrap();
     assert_hears(&mut phone, PHONE_TONE);
-    phone.click("hang-up").unwrap();
+    // Who closes the page has hung up.
+    phone.leave().unwrap();
     alice.wait_for("ended", PATIENCE).unwrap();
     assert_eq!(phone.errors().unwrap(), [""; 0]);
     drop((phone, alice));

@@ -45,6 +45,9 @@ element("account").addEventListener("submit", (event) => {
 
 element("sign-out").addEventListener("click", () => agent.disconnect());
 
+// Who leaves the page hangs up. (At `pagehide` what is sent does not leave any more.)
+window.addEventListener("beforeunload", () => agent?.disconnect());
+
 element("dialler").addEventListener("submit", (event) => {
   event.preventDefault();
   dial(element("target").value.trim());
