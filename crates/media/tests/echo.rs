@@ -273,6 +273,20 @@ fn other_rtcp_is_for_nobody_and_a_report_is_answered_once() {
 }
 
 #[test]
+fn an_answer_is_at_most_three_times_as_long_as_what_it_answers() {
+    let echo = EchoPlan { ssrc_mask: NonZeroU32::MIN, cname: "sixteen letters!".into() };
+    let mut bench = Bench::new();
+    let port = bench.open(1);
+    let transports = vec![transport(1, Some(address(1)), Keying::Plain)];
+    bench.apply(&plan(transports, vec![FlowPlan { echo: Some(echo), ..flow(1, 1, 1) }]));
+    let media: Vec<_> = (1..5).map(|sequence| (port, address(1), rtp(SSRC, sequence))).collect();
+    assert_eq!(bench.deliver(&media).len(), 3);
+    let shortest = sender_report(SSRC, 1 << 32, 480, &[]);
+    let answer = bench.deliver(&[(port, address(1), shortest.clone())]);
+    assert!(answer[0].bytes.len() <= 3 * shortest.len(), "{} bytes", answer[0].bytes.len());
+}
+
+#[test]
 fn reports_come_back_on_the_port_of_rtcp() {
     let mut bench = Bench::new();
     let ports = [bench.open(1), bench.open(2)];

@@ -56,7 +56,7 @@ pub(crate) fn prepare(
     offer::set_public(negotiated, desk, leg, &options);
     if let Some(leg) = negotiated.legs.get_mut(leg) {
         let secrets = &mut *desk.secrets;
-        let make = || EchoPlan { ssrc_mask: secrets.ssrc_mask(), cname: secrets.tls_id() };
+        let make = || EchoPlan { ssrc_mask: secrets.ssrc_mask(), cname: secrets.cname() };
         leg.echo.get_or_insert_with(make);
         leg.layout = layout;
         leg.label = options.label.clone().or(leg.label.take());

@@ -54,6 +54,11 @@ impl Secrets {
         NonZeroU32::new(self.rng.next_u64() as u32).unwrap_or(NonZeroU32::MAX)
     }
 
+    /// A CNAME of 96 random bits (RFC 7022 §4.2): 16 of 64 letters.
+    pub(crate) fn cname(&mut self) -> String {
+        self.credentials().pwd.chars().take(16).collect()
+    }
+
     /// A decimal number of at most 18 digits, as `o=` carries it.
     pub(crate) fn session_id(&mut self) -> u64 {
         self.rng.next_u64() >> 5
