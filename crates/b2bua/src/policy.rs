@@ -49,13 +49,18 @@ pub(crate) fn offer(from: Side<'_>, to: Side<'_>, is_secure: bool) -> Options {
 }
 
 /// For the answer of one side to the other, whose offer it was.
-pub(crate) fn answer(from: Side<'_>, to: Side<'_>) -> Options {
-    Options { replace: replace(), interfaces: interfaces(from, to), ..Options::default() }
+///
+/// `notes`: keys in the clear are for the ledger.
+pub(crate) fn answer(from: Side<'_>, to: Side<'_>, notes: bool) -> Options {
+    let mut options = Options { replace: replace(), interfaces: interfaces(from, to), ..Options::default() };
+    options.flags.from_in_clear = notes && !from.transport.is_secure();
+    options.flags.to_in_clear = notes && !to.transport.is_secure();
+    options
 }
 
 /// For an offer that the session answers itself.
-pub(crate) fn echo(from: Side<'_>) -> Options {
-    let mut options = answer(from, from);
+pub(crate) fn echo(from: Side<'_>, notes: bool) -> Options {
+    let mut options = answer(from, from, notes);
     options.osrtp.accept = from.policy.keying != Keying::Plain;
     options
 }

@@ -82,6 +82,7 @@ pub(crate) fn prepare(
         options: options.clone(),
     };
     agree(negotiated, desk, leg, &exchange, &options)?;
+    answer::note_clear_keys(negotiated, desk, leg, options.flags.from_in_clear);
     let dialog = store(negotiated, leg, exchange);
     Ok(Work { kind: WorkKind::Echo, dialog, from: leg, to: leg, description, options })
 }

@@ -222,6 +222,10 @@ pub struct Flags {
     pub generate_mid: bool,
     /// `reset`: forget the earlier exchange's keys, ICE and version.
     pub reset: bool,
+    /// Others can read the signalling of the party that sent this: SDES keys of its leg are entered in the ledger.
+    pub from_in_clear: bool,
+    /// The same of the party that gets this.
+    pub to_in_clear: bool,
     /// The party that gets the offer is offered new keys; those of the other one stay.
     pub renew_keys: bool,
     /// `no-rtcp-attribute`

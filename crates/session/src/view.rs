@@ -167,6 +167,8 @@ pub struct LedgerEntry {
 pub enum LedgerNote {
     /// A leg carries plain RTP while another one is secure.
     PlainLeg,
+    /// The SDES keys of a leg crossed the network in the clear: whoever could read its signalling can listen.
+    KeysInClear,
     /// Security was offered to this leg or by it, but not insisted on: whether the answer took it. Nobody who could change
     /// the descriptions on their way was kept from taking it away.
     Opportunistic {
@@ -209,6 +211,7 @@ impl LedgerNote {
         matches!(
             self,
             Self::PlainLeg
+                | Self::KeysInClear
                 | Self::SecurityLeft(_)
                 | Self::WeakerKeys { .. }
                 | Self::Opportunistic { secured: false, .. }
@@ -220,6 +223,7 @@ impl fmt::Display for LedgerNote {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::PlainLeg => f.write_str("plain RTP beside a secure leg"),
+            Self::KeysInClear => f.write_str("SDES keys in signalling that others can read"),
             Self::Opportunistic { form, secured: true } => write!(f, "opportunistic SRTP by {form}: accepted"),
             Self::Opportunistic { form, secured: false } => {
                 write!(f, "opportunistic SRTP by {form}: declined, plain RTP")

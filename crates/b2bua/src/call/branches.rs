@@ -339,7 +339,7 @@ impl B2bua {
             via_branch: Some(Branch::via(index)),
             sdp,
             received_from: branch.target.as_ref().map(|target| target.flow.peer.ip()),
-            options: policy::answer(branch.side(), to),
+            options: policy::answer(branch.side(), to, self.notes_cleartext()),
         };
         self.await_reply(call, SessionRequest::Answer(Box::new(answer)), then);
     }
@@ -380,6 +380,11 @@ impl B2bua {
     fn tag_of(&self, branch: usize, dialog: DialogHandle) -> String {
         let tag = self.ua.dialog(dialog).map_or("", |dialog| dialog.id().remote_tag.as_str());
         format!("{}:{tag}", Branch::via(branch))
+    }
+
+    /// Whether keys in the clear are entered in the ledger.
+    pub(crate) fn notes_cleartext(&self) -> bool {
+        self.config.sdes_over_cleartext != CleartextPolicy::Allow
     }
 
     /// Keys in the clear, by policy.

@@ -30,7 +30,7 @@ impl B2bua {
             via_branch: None,
             sdp,
             received_from: Some(call.caller.flow.peer.ip()),
-            options: policy::echo(side),
+            options: policy::echo(side, self.notes_cleartext()),
         };
         self.await_reply(call, SessionRequest::Echo(Box::new(echo)), then);
     }

@@ -174,7 +174,7 @@ impl B2bua {
             via_branch: None,
             sdp,
             received_from: Some(call.flow(end).peer.ip()),
-            options: policy::answer(call.side(end), call.side(end.other())),
+            options: policy::answer(call.side(end), call.side(end.other()), self.notes_cleartext()),
         };
         self.await_reply(call, SessionRequest::Answer(Box::new(answer)), then);
     }

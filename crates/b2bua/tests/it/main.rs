@@ -5,6 +5,7 @@
 
 mod calls;
 mod forks;
+mod model;
 mod offers;
 mod registrations;
 mod security;

@@ -97,6 +97,46 @@ fn a_refused_offer_leaves_both_legs_as_before_and_either_may_offer_at_once() {
     world.assert_forgotten();
 }
 
+/// RFC 6141 §3.4: what the other end has agreed to meanwhile is put right by an offer of ours.
+#[test]
+fn an_offer_that_is_taken_back_leaves_both_legs_as_before() {
+    for crosses in [false, true] {
+        let mut world = World::new();
+        let dialogs = world.established();
+        let plan = world.plans.values().next().unwrap().clone();
+        reinvite(&mut world, ALICE, dialogs[0], Some(hold("alice", "192.0.2.10")));
+        let (dialog, _) = offer(&mut world, BOB);
+        let invite = text(&world.last[&crate::world::address(ALICE)]);
+        let head: Vec<&str> = invite.split("\r\n\r\n").next().unwrap().lines().collect();
+        let kept = head.iter().filter(|line| {
+            ["Via:", "From:", "To:", "Call-ID:", "Max-Forwards:"].iter().any(|name| line.starts_with(name))
+        });
+        let lines: Vec<String> = kept.map(|line| format!("{line}\r\n")).collect();
+        let cseq = head.iter().find(|line| line.starts_with("CSeq:")).unwrap().replace("INVITE", "CANCEL");
+        let first = head[0].replace("INVITE ", "CANCEL ");
+        let cancel = format!("{first}\r\n{}{cseq}\r\nContent-Length: 0\r\n\r\n", lines.concat());
+        if crosses {
+            // Its 200 meets the CANCEL on the way.
+            let held = sdp("bob", "192.0.2.20", "m=audio 4000 RTP/AVP 0\na=rtpmap:0 PCMU/8000\na=recvonly");
+            let now = world.now;
+            world.phone(BOB).agent.answer(now, dialog, Body::sdp(held)).unwrap();
+        }
+        world.inject(ALICE, cancel);
+        assert!(matches!(world.event(ALICE), CallEvent::OfferRefused { .. }));
+        if !crosses {
+            answer(&mut world, BOB, dialog, plain("bob", "192.0.2.20"));
+        }
+        let (dialog, repaired) = offer(&mut world, BOB);
+        assert!(repaired.contains("a=sendrecv"), "what Alice said before: {repaired}");
+        answer(&mut world, BOB, dialog, plain("bob", "192.0.2.20"));
+        world.no_event(ALICE);
+        let after = world.plans.values().next().unwrap();
+        assert!(after.transports == plan.transports && after.flows == plan.flows);
+        world.bye(ALICE, dialogs[0]);
+        world.assert_forgotten();
+    }
+}
+
 #[test]
 fn offers_that_cross_are_both_told_to_wait() {
     let mut world = World::new();

@@ -54,6 +54,35 @@ fn keys_in_the_clear_are_refused_warned_of_once_or_allowed() {
 }
 
 #[test]
+fn the_ledger_names_each_leg_whose_keys_others_could_read() {
+    for (bob, expected) in [(Transport::Udp, vec!["a:alice-tag", "b0:"]), (Transport::Tls, vec!["a:alice-tag"])] {
+        let mut world = World::new();
+        world.add(BOB, bob, 6);
+        call(&mut world, "sip:bob@sallyport.example", sdes());
+        let (leg, invite) = world.incoming(BOB);
+        let offer = text(invite.body());
+        let line = offer.lines().find(|line| line.contains(" AES_CM_128_HMAC_SHA1_80 ")).unwrap();
+        let tag = line.split([':', ' ']).nth(1).unwrap();
+        let answer = format!(
+            "m=audio 4000 RTP/SAVP 0\na=crypto:{tag} AES_CM_128_HMAC_SHA1_80 inline:PS1uQCVeeCFCanVmcjkpPywjNWhcYD0mXXtxaVBR"
+        );
+        world.accept(BOB, leg, Some(Body::sdp(sdp("bob", "192.0.2.20", &answer))));
+        let (alice, _) = world.answered(ALICE);
+        let call = world.session.calls()[0].call_id.clone();
+        let ledger = world.session.call(&call).unwrap().ledger;
+        let noted: Vec<_> = ledger
+            .iter()
+            .filter(|entry| entry.note == session::LedgerNote::KeysInClear)
+            .map(|entry| &entry.tag)
+            .collect();
+        assert_eq!(noted.len(), expected.len(), "{ledger:?}");
+        assert!(expected.iter().all(|tag| noted.iter().any(|noted| noted.starts_with(tag))), "{noted:?}");
+        world.bye(ALICE, alice);
+        world.assert_forgotten();
+    }
+}
+
+#[test]
 fn keys_behind_tls_are_nobodys_concern() {
     let mut config = config();
     config.sdes_over_cleartext = CleartextPolicy::Refuse;

@@ -27,6 +27,8 @@ pub(crate) fn address(text: &str) -> SocketAddr {
 pub(crate) struct Phone {
     pub(crate) agent: UserAgent,
     pub(crate) events: VecDeque<CallEvent>,
+    /// An offer that waits for its answer.
+    pub(crate) offer: Option<String>,
     transport: Transport,
     connection: u64,
 }
@@ -36,6 +38,8 @@ pub(crate) struct World {
     pub(crate) session: Session,
     pub(crate) phones: BTreeMap<SocketAddr, Phone>,
     pub(crate) now: Instant,
+    /// The last message of each phone.
+    pub(crate) last: HashMap<SocketAddr, Vec<u8>>,
     /// What crossed the network: `alice INVITE`, `us>bob INVITE`.
     pub(crate) log: Vec<String>,
     /// All that we sent, by receiver.
@@ -121,6 +125,7 @@ impl World {
             session: Session::new(session, clocks, [7; 32]),
             phones: BTreeMap::new(),
             now,
+            last: HashMap::new(),
             log: Vec::new(),
             sent: Vec::new(),
             facts: Vec::new(),
@@ -144,7 +149,7 @@ impl World {
         let mut config = UserAgentConfig { session_timer: None, ..UserAgentConfig::default() };
         config.capabilities.content_types.push("application/dtmf-relay".into());
         let agent = UserAgent::new(config, seed);
-        self.phones.insert(at, Phone { agent, events: VecDeque::new(), transport, connection });
+        self.phones.insert(at, Phone { agent, events: VecDeque::new(), offer: None, transport, connection });
     }
 
     /// The flow between us and a phone, as we see it.
@@ -200,6 +205,13 @@ impl World {
         self.call(ALICE, Self::invitation(ALICE, "sip:bob@sallyport.example", Some(plain("alice", "192.0.2.10"))))
     }
 
+    /// A text as if a phone had sent it.
+    pub(crate) fn inject(&mut self, from: &str, text: String) {
+        let flow = Flow::udp(address(from), address(US));
+        self.wire.push_back((flow, text.into_bytes()));
+        self.settle();
+    }
+
     /// Everything is delivered and carried out.
     pub(crate) fn settle(&mut self) {
         loop {
@@ -213,7 +225,20 @@ impl World {
         }
     }
 
-    fn collect(&mut self) {
+    /// One message is delivered; false if there is none.
+    pub(crate) fn deliver_one(&mut self) -> bool {
+        self.collect();
+        while let Some((token, request)) = self.to_session.pop_front() {
+            self.session.handle_request(self.now, token, request);
+            self.collect();
+        }
+        let Some((flow, bytes)) = self.wire.pop_front() else { return false };
+        self.deliver(flow, &bytes);
+        self.collect();
+        true
+    }
+
+    pub(crate) fn collect(&mut self) {
         loop {
             let before = self.log.len() + self.wire.len() + self.to_session.len() + self.facts.len();
             self.collect_session();
@@ -236,6 +261,7 @@ impl World {
             for (at, phone) in &mut self.phones {
                 while let Some(transmit) = phone.agent.poll_transmit() {
                     self.log.push(format!("{} {}", Self::name(*at), first_line(&transmit.bytes)));
+                    self.last.insert(*at, transmit.bytes.clone());
                     self.wire.push_back((transmit.flow, transmit.bytes));
                 }
                 while let Some(event) = phone.agent.poll_event() {

@@ -180,6 +180,8 @@ control::wire! {
         generate_mid,
         reset,
         renew_keys,
+        from_in_clear,
+        to_in_clear,
         no_rtcp_attribute,
         full_rtcp_attribute,
         loop_protect,
@@ -217,6 +219,7 @@ control::wire! {
         8 => SecurityLeft(protocol),
         9 => Opportunistic { form, secured },
         10 => PassedThrough,
+        11 => KeysInClear,
     }
     enum OpportunisticForm { 0 => Osrtp, 1 => Twice, 2 => Capability }
     enum EndReason { 0 => Deleted, 1 => MediaTimeout, 2 => OfferTimeout, 3 => WorkerLost, 4 => PumpLost }

@@ -58,6 +58,9 @@ pub(crate) fn prepare(
     }
     negotiated.prune(&[from, to]);
     note_downgrades(negotiated, desk, [from, to]);
+    for (leg, in_clear) in [(from, options.flags.from_in_clear), (to, options.flags.to_in_clear)] {
+        note_clear_keys(negotiated, desk, leg, in_clear);
+    }
     Ok(Work { kind: WorkKind::Answer, dialog, from, to, description, options })
 }
 
@@ -452,6 +455,15 @@ pub(crate) fn note_peers(negotiated: &mut Negotiated, leg: usize, digest: u64, l
 }
 
 /// A leg that is less secure than the other one goes into the ledger.
+/// SDES keys of a leg, where others can read its signalling.
+pub(crate) fn note_clear_keys(negotiated: &Negotiated, desk: &mut Desk<'_>, leg: usize, in_clear: bool) {
+    let mut sections = negotiated.legs.get(leg).into_iter().flat_map(|leg| &leg.sections);
+    let is_sdes = |agreed: &Agreed| matches!(agreed.keying, AgreedKeying::Sdes { .. });
+    if in_clear && sections.any(|section| section.agreed.as_ref().is_some_and(is_sdes)) {
+        desk.notes.push((leg, LedgerNote::KeysInClear));
+    }
+}
+
 fn note_downgrades(negotiated: &Negotiated, desk: &mut Desk<'_>, legs: [usize; 2]) {
     let bits = |leg: usize| {
         let sections = negotiated.legs.get(leg).into_iter().flat_map(|leg| &leg.sections);
