@@ -66,18 +66,20 @@ impl Registrar {
             return Ok(Vec::new());
         }
         let wishes = wishes(request, limits)?;
-        let mut places = self.bindings(user).len();
-        let mut all = self.expiries.len();
+        let own = self.bindings(user);
+        // Several wishes may mean one binding, and one wish several: URIs can be equivalent to a third and not to one another.
+        let mut stays = vec![true; own.len()];
         for wish in &wishes {
-            match self.bindings(user).iter().find(|binding| wish.means(binding)) {
-                Some(binding) if outdated(binding) => {
+            for (stays, binding) in stays.iter_mut().zip(own).filter(|(_, binding)| wish.means(binding)) {
+                if outdated(binding) {
                     return Err((StatusCode::SERVER_INTERNAL_ERROR, Headers::new()));
                 }
-                Some(_) if wish.seconds == 0 => (places, all) = (places.saturating_sub(1), all.saturating_sub(1)),
-                None if wish.seconds > 0 => (places, all) = (places + 1, all + 1),
-                _ => {}
+                *stays = false;
             }
         }
+        let gone = stays.iter().filter(|stays| !**stays).count();
+        let come = wishes.iter().filter(|wish| wish.seconds > 0).count();
+        let (places, all) = (own.len() - gone + come, self.expiries.len() - gone + come);
         if places > limits.contacts {
             return Err((StatusCode::FORBIDDEN, Headers::new()));
         }

@@ -132,6 +132,32 @@ fn a_contact_behind_nat_is_reached_by_its_flow_and_is_gone_with_its_connection()
     world.assert_forgotten();
 }
 
+/// RFC 3261 §19.1.4: equivalence is not transitive, so that two contacts of one REGISTER may mean the same binding.
+#[test]
+fn two_contacts_that_mean_one_binding_take_it_away_once_and_leave_the_bound() {
+    let account = account("bob", "builder");
+    let instance = "reg-id=1;+sip.instance=\"<urn:uuid:00000000-0000-1000-8000-000A95A0E128>\"";
+    for (first, second, third) in [
+        (format!("<sip:bob@{BOB}>"), format!("<sip:bob@{BOB};x=1>"), format!("<sip:bob@{BOB};x=2>")),
+        (
+            format!("<sip:a@{BOB}>;{instance}"),
+            format!("<sip:b@{BOB}>;{instance}"),
+            format!("<sip:c@{BOB}>;{instance}"),
+        ),
+    ] {
+        let mut world = world();
+        let mut request = registration("bob", BOB, 600);
+        request.headers.set("Contact", &first);
+        assert_eq!(send_as(&mut world, BOB, &account, request.clone()).status(), StatusCode::OK);
+        for (seconds, number) in [(0, 10), (600, 20)] {
+            request.headers.set("CSeq", format!("{number} REGISTER"));
+            request.headers.set("Contact", format!("{second};expires={seconds}, {third};expires={seconds}"));
+            assert_eq!(send_as(&mut world, BOB, &account, request.clone()).status(), StatusCode::OK, "{second}");
+            assert!(world.b2bua.len().1 <= 2 * usize::from(seconds > 0));
+        }
+    }
+}
+
 /// A scanner learns nothing: who exists and who does not get the same words.
 #[test]
 fn unknown_users_are_challenged_like_known_ones() {
