@@ -11,6 +11,8 @@ use crate::Limits;
 pub(crate) struct Registrar {
     by_user: HashMap<String, Vec<Binding>>,
     expiries: BTreeMap<(Instant, u64), String>,
+    /// Users by connection and binding: whoever opens and closes connections makes nobody search all users.
+    by_connection: BTreeMap<(u64, u64), String>,
     next: u64,
 }
 
@@ -96,6 +98,9 @@ impl Registrar {
             self.next += 1;
             let until = now + Duration::from_secs(u64::from(wish.seconds));
             self.expiries.insert((until, self.next), user.to_owned());
+            if flow.connection != 0 {
+                self.by_connection.insert((flow.connection, self.next), user.to_owned());
+            }
             self.by_user.entry(user.to_owned()).or_default().push(Binding {
                 id: self.next,
                 contact: wish.contact,
@@ -133,21 +138,21 @@ impl Registrar {
 
     /// A connection is gone, and with it whoever was behind it.
     pub(crate) fn forget_connection(&mut self, connection: u64) {
-        let on_it = |binding: &Binding| binding.flow.connection == connection;
-        let users: Vec<String> =
-            self.by_user.iter().filter(|(_, own)| own.iter().any(on_it)).map(|(user, _)| user.clone()).collect();
+        let on_it = (connection, 0)..=(connection, u64::MAX);
+        let users: Vec<String> = self.by_connection.range(on_it).map(|(_, user)| user.clone()).collect();
         for user in users {
-            self.retain(&user, |binding| !on_it(binding));
+            self.retain(&user, |binding| binding.flow.connection != connection);
         }
     }
 
     fn retain(&mut self, user: &str, keep: impl Fn(&Binding) -> bool) {
         let Some(bindings) = self.by_user.get_mut(user) else { return };
-        let expiries = &mut self.expiries;
+        let (expiries, by_connection) = (&mut self.expiries, &mut self.by_connection);
         bindings.retain(|binding| {
             let keeps = keep(binding);
             if !keeps {
                 expiries.remove(&(binding.until, binding.id));
+                by_connection.remove(&(binding.flow.connection, binding.id));
             }
             keeps
         });
@@ -193,4 +198,38 @@ fn wishes(request: &Request, limits: &Limits) -> Result<Vec<Wish>, Refusal> {
         }
     }
     Ok(wishes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "any instant serves as the start")]
+    fn what_a_binding_leaves_behind_goes_with_it() {
+        let (now, mut registrar) = (Instant::now(), Registrar::default());
+        let address = "192.0.2.1:5060".parse().unwrap();
+        let flow = |connection| Flow { connection, ..Flow::udp(address, address) };
+        let mut number = 0;
+        let mut register = |registrar: &mut Registrar, user: &str, connection, seconds: u32| {
+            number += 1;
+            let mut request = Request::new(sip::Method::Register, Uri::parse("sip:example.com").unwrap());
+            request.headers.push(name::CALL_ID, "1");
+            request.headers.push(name::CSEQ, format!("{number} REGISTER"));
+            request.headers.push(name::CONTACT, format!("<sip:{user}@192.0.2.9>;expires={seconds}"));
+            registrar.register(now, user, &request, &flow(connection), &Limits::default()).unwrap();
+        };
+        register(&mut registrar, "a", 7, 600);
+        register(&mut registrar, "b", 7, 600);
+        register(&mut registrar, "c", 8, 600);
+        register(&mut registrar, "d", 0, 600);
+        assert_eq!((registrar.len(), registrar.by_connection.len()), (4, 3));
+        // On another connection from here on.
+        register(&mut registrar, "b", 8, 600);
+        registrar.forget_connection(7);
+        assert_eq!(["a", "b", "c", "d"].map(|user| registrar.bindings(user).len()), [0, 1, 1, 1]);
+        register(&mut registrar, "c", 8, 0);
+        registrar.expire(now + Duration::from_secs(600));
+        assert!(registrar.by_user.is_empty() && registrar.expiries.is_empty() && registrar.by_connection.is_empty());
+    }
 }
