@@ -167,6 +167,26 @@ impl Page {
             "Offers with new keys, because one was nearly spent.",
             alone(sip.rekeyings as f64),
         );
+        self.gauge(
+            "sip_connections",
+            "SIP connections, those in their handshake included, by transport.",
+            labelled(&sip.connections, ["transport"]),
+        );
+        self.counter(
+            "sip_messages_total",
+            "SIP messages, by transport and direction; those that came include faulty ones and those above the rate.",
+            labelled(&sip.messages, ["transport", "direction"]),
+        );
+        self.counter(
+            "sip_send_failures_total",
+            "SIP messages of ours that could not be sent, by transport.",
+            labelled(&sip.send_failures, ["transport"]),
+        );
+        self.counter(
+            "sip_refusals_total",
+            "What the SIP transports refused, dropped or closed, by reason.",
+            labelled(&sip.refusals, ["reason"]),
+        );
     }
 
     fn workers(&mut self, workers: &[WorkerSnapshot]) {
@@ -387,6 +407,8 @@ mod tests {
             sip: Some(SipSnapshot {
                 failures: vec![(486, 4)],
                 cleartext_keys: vec![Labelled { labels: ["warned"], count: 6 }],
+                messages: vec![Labelled { labels: ["udp", "in"], count: 8 }],
+                refusals: vec![Labelled { labels: ["rate"], count: 2 }],
                 ..SipSnapshot::default()
             }),
             ng: NgSnapshot { commands: vec![Labelled { labels: ["ping", "pong"], count: 9 }], ..NgSnapshot::default() },
@@ -439,6 +461,8 @@ mod tests {
             ("sallyport_ng_commands_total{command=\"ping\",result=\"pong\"}", 9.0),
             ("sallyport_sip_failures_total{status=\"486\"}", 4.0),
             ("sallyport_sip_cleartext_keys_total{result=\"warned\"}", 6.0),
+            ("sallyport_sip_messages_total{transport=\"udp\",direction=\"in\"}", 8.0),
+            ("sallyport_sip_refusals_total{reason=\"rate\"}", 2.0),
             ("sallyport_datagrams_received_total{worker=\"1\"}", 4.0),
             ("sallyport_packets_dropped_total{worker=\"1\",verdict=\"bad_tag\"}", 1.0),
             ("sallyport_packets_dropped_total{worker=\"0\",verdict=\"bad_tag\"}", 0.0),

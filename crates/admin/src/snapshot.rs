@@ -122,6 +122,14 @@ pub struct SipSnapshot {
     pub overload: u64,
     /// Offers with new keys, because one was nearly spent.
     pub rekeyings: u64,
+    /// Connections at this moment, those in their handshake included, by transport.
+    pub connections: Vec<Labelled<1>>,
+    /// Messages, by transport and by `in` or `out`.
+    pub messages: Vec<Labelled<2>>,
+    /// Messages of ours that could not be sent, by transport.
+    pub send_failures: Vec<Labelled<1>>,
+    /// What the transports refused, dropped or closed, by reason.
+    pub refusals: Vec<Labelled<1>>,
 }
 
 /// One worker.

@@ -49,7 +49,16 @@ fn requests_are_answered_over_udp_and_tcp() {
     }
     assert!(response.starts_with("SIP/2.0 401 "), "{response}");
     assert_eq!(response.matches("WWW-Authenticate: Digest realm=\"sallyport\"").count(), 3, "{response}");
-    assert!(process.page("/metrics").1.contains("\nsallyport_sip_challenges_total 1\n"));
+    let metrics = process.page("/metrics").1;
+    for line in [
+        "challenges_total 1",
+        "connections{transport=\"tcp\"} 1",
+        "messages_total{transport=\"udp\",direction=\"in\"} 1",
+        "messages_total{transport=\"tcp\",direction=\"out\"} 1",
+        "refusals_total{reason=\"rate\"} 0",
+    ] {
+        assert!(metrics.contains(&format!("\nsallyport_sip_{line}\n")), "{line}");
+    }
     let user = process.lines.iter().find(|line| line.starts_with("user ")).unwrap();
     assert!(user.contains("demo, password "), "{user}");
 }

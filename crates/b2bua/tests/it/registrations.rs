@@ -139,11 +139,7 @@ fn two_contacts_that_mean_one_binding_take_it_away_once_and_leave_the_bound() {
     let instance = "reg-id=1;+sip.instance=\"<urn:uuid:00000000-0000-1000-8000-000A95A0E128>\"";
     for (first, second, third) in [
         (format!("<sip:bob@{BOB}>"), format!("<sip:bob@{BOB};x=1>"), format!("<sip:bob@{BOB};x=2>")),
-        (
-            format!("<sip:a@{BOB}>;{instance}"),
-            format!("<sip:b@{BOB}>;{instance}"),
-            format!("<sip:c@{BOB}>;{instance}"),
-        ),
+        (format!("<sip:a@{BOB}>;{instance}"), format!("<sip:b@{BOB}>;{instance}"), format!("<sip:c@{BOB}>;{instance}")),
     ] {
         let mut world = world();
         let mut request = registration("bob", BOB, 600);

@@ -7,13 +7,16 @@ use admin::{Labelled, SipSnapshot};
 use b2bua::{B2bua, Output, Severity};
 use session::{Refusal, Reply, Token};
 use sip::{Target, Uri};
-use sip_transport::{Inbound, Inbox, Security, Transports};
+use sip_transport::{Inbound, Inbox, Refusal as TransportRefusal, Security, Transports};
 use tokio::sync::mpsc;
 
 use super::Relay;
 
 /// Tokens of the back-to-back user agent lie between those of the ng protocol and our own.
 pub(super) const FIRST_SIP_TOKEN: u64 = 1 << 62;
+
+/// The transports as labels, in the order of [`sip_transport::TRANSPORTS`].
+const TRANSPORTS: [&str; 5] = ["udp", "tcp", "tls", "ws", "wss"];
 
 /// Look-ups whose answers may wait for the relay.
 const LOOKUPS: usize = 1024;
@@ -98,6 +101,13 @@ impl SipDoor {
     pub(super) fn snapshot(&self) -> SipSnapshot {
         let (calls, contacts) = self.b2bua.len();
         let counters = self.b2bua.counters();
+        let stats = self.transports.stats();
+        let by_transport = |counts: [u64; 5]| -> Vec<Labelled<1>> {
+            TRANSPORTS.into_iter().zip(counts).map(|(name, count)| Labelled { labels: [name], count }).collect()
+        };
+        let with_direction = |counts: [u64; 5], direction: &'static str| {
+            TRANSPORTS.into_iter().zip(counts).map(move |(name, count)| Labelled { labels: [name, direction], count })
+        };
         let all = |counts: &BTreeMap<&'static str, u64>, labels: &[&'static str]| {
             let of =
                 |label: &&'static str| Labelled { labels: [*label], count: counts.get(label).copied().unwrap_or(0) };
@@ -122,6 +132,15 @@ impl SipDoor {
             refused_offers: counters.refused_offers,
             overload: counters.overload,
             rekeyings: counters.rekeyings,
+            connections: by_transport(stats.connections),
+            messages: with_direction(stats.messages_in, "in")
+                .chain(with_direction(stats.messages_out, "out"))
+                .collect(),
+            send_failures: by_transport(stats.send_failures),
+            refusals: TransportRefusal::ALL
+                .into_iter()
+                .map(|reason| Labelled { labels: [reason.as_str()], count: stats.refusals(reason) })
+                .collect(),
         }
     }
 }
