@@ -6,11 +6,13 @@
 //! ```
 
 mod branches;
+mod checks;
 mod echo;
 mod exchange;
 mod incoming;
 mod replies;
 mod run;
+mod transfer;
 mod within;
 
 use std::collections::VecDeque;
@@ -25,6 +27,7 @@ use sip::{
 use crate::LegPolicy;
 use crate::policy::Side;
 use crate::routes::Caller;
+use transfer::Transfer;
 
 /// Jobs of one call that may wait; beyond, requests that carry nothing vital are refused, and progress is passed over.
 const MAX_QUEUE: usize = 32;
@@ -88,6 +91,8 @@ pub(crate) enum Then {
     OwnOffer { to: End },
     /// The answer to it, which nobody else waits for.
     OwnAnswer { from: End },
+    /// The answer of a transfer's target.
+    Transfer { branch: usize },
     /// The session answers for the called party.
     Echo,
     /// The session's answer to a later offer of the caller.
@@ -189,6 +194,7 @@ pub(crate) struct Call {
     pub(crate) own_waits: bool,
     /// Requests that were passed on to the other end.
     pub(crate) passing: Vec<(ClientId, ServerId, Request)>,
+    pub(crate) transfer: Option<Transfer>,
     /// The call is over; what is left has to end.
     pub(crate) ended: bool,
     pub(crate) deleted: bool,
@@ -227,6 +233,15 @@ impl Call {
             End::Caller => caller,
             End::Called => self.winner().map_or(caller, Branch::side),
         }
+    }
+
+    /// Whether this branch is the target of a transfer.
+    pub(crate) fn is_target(&self, index: usize) -> bool {
+        self.transfer.as_ref().is_some_and(|transfer| transfer.branch == index)
+    }
+
+    pub(crate) fn branch_side(&self, index: usize) -> Side<'_> {
+        self.branches.get(index).map_or(self.side(End::Caller), Branch::side)
     }
 
     pub(crate) fn flow(&self, end: End) -> Flow {

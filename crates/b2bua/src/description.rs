@@ -31,6 +31,13 @@ pub(crate) fn is_secure(sdp: &[u8]) -> bool {
     })
 }
 
+/// The same, ready to send and receive: who was on hold is not for whom it is joined with.
+pub(crate) fn without_hold(sdp: &[u8]) -> Vec<u8> {
+    let holds = |line: &[u8]| [&b"a=sendonly"[..], b"a=recvonly", b"a=inactive"].contains(&line.trim_ascii_end());
+    let kept = sdp.split_inclusive(|&byte| byte == b'\n').filter(|line| !holds(line));
+    kept.collect::<Vec<_>>().concat()
+}
+
 fn lines(sdp: &[u8]) -> impl Iterator<Item = &[u8]> {
     sdp.split(|&byte| byte == b'\n' || byte == b'\r')
 }
@@ -49,6 +56,14 @@ mod tests {
         assert_eq!(of(&mixed), Some(b"v=0".to_vec()));
         assert_eq!(of(&Body::sdp("v=0\r\n")), Some(b"v=0\r\n".to_vec()));
         assert_eq!(of(&Body { content_type: "text/plain".into(), bytes: b"v=0".to_vec() }), None);
+    }
+
+    #[test]
+    fn a_hold_is_taken_out() {
+        assert_eq!(
+            without_hold(b"v=0\r\na=inactive\r\nm=audio 1 RTP/AVP 0\r\na=recvonly\r\na=ptime:20"),
+            b"v=0\r\nm=audio 1 RTP/AVP 0\r\na=ptime:20"
+        );
     }
 
     #[test]

@@ -5,16 +5,15 @@ use std::time::Instant;
 
 use session::{Negotiation, Request as SessionRequest};
 use sip::{
-    Body, BranchId, Description, DialogHandle, DigestPolicy, DigestSession, Flow, ForkAction, Headers, Reason, Request,
-    Response, StatusCode, Target, Warning, name, next_attempt,
+    Body, BranchId, Description, DialogHandle, DigestPolicy, DigestSession, ForkAction, Headers, Reason, Request,
+    Response, StatusCode, Target, name, next_attempt,
 };
 
 use super::incoming::is_sips;
 use super::{Branch, Call, Place, Spec, Then};
 use crate::headers::{self, Invitation};
 use crate::policy::{self, Side};
-use crate::routes::Caller;
-use crate::{B2bua, Bridging, CleartextPolicy, Fact, description};
+use crate::{B2bua, Fact, description};
 
 impl B2bua {
     /// Does what the fork wants.
@@ -52,7 +51,7 @@ impl B2bua {
                     }
                 }
                 ForkAction::Fail(response) => {
-                    let (status, headers) = self.failure_for_caller(call, &response);
+                    let (status, headers) = self.failure_for_caller(&response);
                     self.refuse_caller(now, call, status, &headers);
                     self.delete(now, call);
                 }
@@ -60,7 +59,7 @@ impl B2bua {
         }
     }
 
-    fn start_branch(&mut self, call: &mut Call, branch: BranchId, spec: Spec, max_breadth: u32) {
+    pub(super) fn start_branch(&mut self, call: &mut Call, branch: BranchId, spec: Spec, max_breadth: u32) {
         match spec.target.clone() {
             Some(target) => call.queue.push_back(super::Job::Located { branch: branch.0, targets: Ok(vec![target]) }),
             None => self.locate(call.number, branch.0, spec.uri.clone()),
@@ -111,10 +110,21 @@ impl B2bua {
             return self.give_up_branch(now, call, index, response);
         }
         let Some(branch) = call.branches.get(index) else { return };
-        let Some(sdp) = call.offer.clone() else { return self.invite(now, call, index) };
         if branch.offer.is_some() {
             return self.invite(now, call, index);
         }
+        if call.is_target(index) {
+            return match self.offer_of_transfer(call, index) {
+                Some(offer) => {
+                    self.await_reply(call, SessionRequest::Offer(Box::new(offer)), Then::Invite { branch: index });
+                }
+                None => {
+                    let response = call.request.respond(StatusCode::SERVER_INTERNAL_ERROR);
+                    self.give_up_branch(now, call, index, response);
+                }
+            };
+        }
+        let Some(sdp) = call.offer.clone() else { return self.invite(now, call, index) };
         let is_secure = description::is_secure(&sdp);
         let from = Side { policy: &call.caller.policy, transport: call.caller.flow.transport };
         let to = branch.side();
@@ -147,7 +157,7 @@ impl B2bua {
         let secure = is_sips(&branch.spec.uri);
         let invitation = Invitation {
             config: &self.config,
-            caller: &call.request,
+            caller: call.transfer.as_ref().map_or(&call.request, |transfer| &transfer.request),
             uri: branch.spec.uri.clone(),
             call_id: &branch.call_id,
             tag: &tag,
@@ -189,6 +199,9 @@ impl B2bua {
         let Some(branch) = call.branches.get_mut(index) else { return };
         branch.over = true;
         branch.leg = None;
+        if call.is_target(index) {
+            return self.transfer_failed(now, call, &response);
+        }
         let actions = call.fork.handle_failure(BranchId(index), response);
         self.perform(now, call, actions);
     }
@@ -286,6 +299,9 @@ impl B2bua {
         _response: &Response,
         description: Option<Description>,
     ) {
+        if call.is_target(index) && !call.ended {
+            return self.target_answered(now, call, index, dialog, description);
+        }
         let tag = self.tag_of(index, dialog);
         let agreed =
             self.ua.negotiation(dialog).and_then(|negotiation| negotiation.agreed()).map(|own| own.remote.clone());
@@ -377,85 +393,8 @@ impl B2bua {
     }
 
     /// What the session calls a dialog of a branch: no two parties of a call can have one name, whatever tags they choose.
-    fn tag_of(&self, branch: usize, dialog: DialogHandle) -> String {
+    pub(super) fn tag_of(&self, branch: usize, dialog: DialogHandle) -> String {
         let tag = self.ua.dialog(dialog).map_or("", |dialog| dialog.id().remote_tag.as_str());
         format!("{}:{tag}", Branch::via(branch))
-    }
-
-    /// Whether keys in the clear are entered in the ledger.
-    pub(crate) fn notes_cleartext(&self) -> bool {
-        self.config.sdes_over_cleartext != CleartextPolicy::Allow
-    }
-
-    /// Keys in the clear, by policy.
-    pub(crate) fn check_cleartext(&mut self, flow: &Flow) -> Result<(), Headers> {
-        if flow.transport.is_secure() {
-            return Ok(());
-        }
-        let policy = self.config.sdes_over_cleartext;
-        let label = match policy {
-            CleartextPolicy::Refuse => "refused",
-            CleartextPolicy::Warn => "warned",
-            CleartextPolicy::Allow => "allowed",
-        };
-        *self.counters.cleartext_keys.entry(label).or_default() += 1;
-        match policy {
-            CleartextPolicy::Refuse => {
-                let why = format!(
-                    "media keys over {} can be read by others: sip.sdes_over_cleartext is refuse",
-                    flow.transport
-                );
-                return Err(self.warning(399, &why));
-            }
-            CleartextPolicy::Warn if self.warns_first(flow.peer.ip()) => {
-                self.tell(Fact::CleartextKeys { peer: flow.peer, transport: flow.transport.as_str() });
-            }
-            CleartextPolicy::Warn | CleartextPolicy::Allow => {}
-        }
-        Ok(())
-    }
-
-    /// A sips URI promises TLS on every hop (RFC 5630 §4): it is neither given up nor made up on the way.
-    fn check_sips(&mut self, call: &Call, flow: &Flow, uri: &sip::Uri) -> Result<(), (u16, &'static str)> {
-        let fault = match (is_sips(call.request.uri()), is_sips(uri)) {
-            (true, _) if !flow.transport.is_secure() => (380, "SIPS Not Allowed"),
-            (_, true) if !call.caller.flow.transport.is_secure() => (381, "SIPS Required"),
-            _ => return Ok(()),
-        };
-        let allowed = self.config.sips_bridge == Bridging::Allow;
-        *self.counters.sips.entry(if allowed { "bridged" } else { "refused" }).or_default() += 1;
-        if !allowed {
-            return Err(fault);
-        }
-        self.tell(Fact::SipsBridged { call: call.session.clone() });
-        Ok(())
-    }
-
-    /// A Warning in our name.
-    pub(crate) fn warning(&self, code: u16, text: &str) -> Headers {
-        let mut headers = Headers::new();
-        let agent = self.config.realm.clone();
-        headers.push(name::WARNING, Warning { code, agent, text: text.to_owned() });
-        headers
-    }
-
-    /// What the caller is told of the best failure of the branches.
-    fn failure_for_caller(&mut self, call: &Call, response: &Response) -> (StatusCode, Headers) {
-        let status = response.status();
-        let challenged = matches!(status, StatusCode::UNAUTHORIZED | StatusCode::PROXY_AUTHENTICATION_REQUIRED);
-        let relay =
-            challenged && self.config.relay_challenges && matches!(call.who, Caller::User(_) | Caller::Trunk(_));
-        let status = match status {
-            // What we could not answer nobody behind us can: the digest covers what we rewrite.
-            _ if challenged && !relay => StatusCode::FORBIDDEN,
-            // Where somebody went is not told, and not followed.
-            status if status.class() == 3 => StatusCode::TEMPORARILY_UNAVAILABLE,
-            status => status,
-        };
-        (status, self.of_failure(&response.headers, relay))
-    }
-
-    pub(super) fn of_failure(&self, from: &Headers, relay_challenges: bool) -> Headers {
-        headers::of_failure(&self.config, from, relay_challenges)
     }
 }

@@ -38,6 +38,9 @@ impl B2bua {
         }
         let then = match call.exchange {
             Some(Exchange::Wanted { from }) if from == end.other() => Then::WantedOffer { from: end },
+            _ if call.transfer.is_some() => {
+                return self.refuse_offer(now, dialog, StatusCode::REQUEST_PENDING, &Headers::new());
+            }
             Some(_) => return self.refuse_offer(now, dialog, StatusCode::REQUEST_PENDING, &Headers::new()),
             None => {
                 let quiet = self.dialog_at(call, end.other()).is_some_and(|other| self.ua.can_offer(other));
@@ -262,7 +265,11 @@ impl B2bua {
 
     /// Offers what we want by ourselves, when nothing else is open.
     pub(crate) fn offer_by_ourselves(&mut self, now: Instant, call: &mut Call) {
-        let free = call.caller.accepted && !call.ended && call.busy.is_none() && call.exchange.is_none();
+        let free = call.transfer.is_none()
+            && call.caller.accepted
+            && !call.ended
+            && call.busy.is_none()
+            && call.exchange.is_none();
         let Some(&own) = call.own_offers.front().filter(|_| free && !call.own_waits) else { return };
         let (OwnOffer::Repair(to) | OwnOffer::Renew(to)) = own;
         let (Some(dialog), Some(other)) = (self.dialog_at(call, to), self.dialog_at(call, to.other())) else {

@@ -15,7 +15,7 @@ use crate::routes::{self, Caller};
 use crate::{B2bua, Destination, Fact, UriTarget, description, headers};
 
 /// What an INVITE is refused with.
-struct Refused(StatusCode, Headers, &'static str);
+pub(super) struct Refused(StatusCode, Headers, &'static str);
 
 impl Refused {
     fn plain(status: StatusCode, why: &'static str) -> Self {
@@ -126,6 +126,7 @@ impl B2bua {
             own_offers: VecDeque::new(),
             own_waits: false,
             passing: Vec::new(),
+            transfer: None,
             ended: false,
             deleted: false,
             timer: None,
@@ -145,7 +146,7 @@ impl B2bua {
         Ok(())
     }
 
-    fn targets(&self, to: &Destination, user: &str) -> Result<Vec<Vec<Spec>>, Refused> {
+    pub(super) fn targets(&self, to: &Destination, user: &str) -> Result<Vec<Vec<Spec>>, Refused> {
         let mut groups = match to {
             Destination::Echo => Vec::new(),
             Destination::Registered => {

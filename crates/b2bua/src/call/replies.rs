@@ -25,6 +25,7 @@ impl B2bua {
             Then::WantedOffer { from } => self.wanted_offer_written(now, call, from, sdp),
             Then::OwnOffer { to } => self.own_offer_written(now, call, to, sdp),
             Then::OwnAnswer { from } => self.own_offer_agreed(call, from, &sdp),
+            Then::Transfer { branch } => self.transferred(now, call, branch, sdp),
             Then::Echo => self.echoed(now, call, sdp),
             Then::EchoAgain => self.echoed_again(now, call, sdp),
         }

@@ -96,6 +96,12 @@ impl B2bua {
             EndCause::SessionExpired => format!("the {who} did not refresh the session"),
             EndCause::PeerGone(status) => format!("the {who} is gone ({status})"),
         };
+        if let Some(end) = call.end_of(place)
+            && self.dialog_at(call, end) == Some(dialog)
+            && self.leaves_for_transfer(call, end)
+        {
+            return;
+        }
         match place {
             Place::Caller if call.caller.dialog == Some(dialog) => {
                 call.caller.over = true;
@@ -134,6 +140,7 @@ impl B2bua {
             call.ended = true;
             self.tell(Fact::Over { call: call.session.clone(), why: why.to_owned() });
         }
+        self.end_transfer(now, call);
         if !call.caller.over {
             if call.caller.accepted {
                 // A dialog that is gone has an event on its way.

@@ -30,7 +30,7 @@ impl B2bua {
                 self.capabilities.describe(&mut response);
                 response
             }
-            Method::Refer => request.respond(StatusCode::FORBIDDEN),
+            Method::Refer => return self.referred(now, call, place, server, &request),
             _ => request.respond(StatusCode::METHOD_NOT_ALLOWED),
         };
         let _ = self.ua.respond(now, server, response);

@@ -9,4 +9,5 @@ mod model;
 mod offers;
 mod registrations;
 mod security;
+mod transfers;
 mod world;
