@@ -312,6 +312,48 @@ fn a_failure_without_its_ack_is_told_to_the_user_after_timer_h() {
     assert_eq!(wire.events(), [TransactionEvent::ServerFailed { server }]);
 }
 
+/// RFC 3261 §26.3.2.4: a forged source is sent one answer for one request, and there is nothing to fill up.
+#[test]
+fn an_answer_to_a_stranger_goes_out_once_and_leaves_nothing_behind() {
+    for (method, flow) in [("INVITE", udp()), ("INVITE", tcp()), ("REGISTER", udp())] {
+        let mut wire = Wire::new();
+        let message = incoming(method, "z9hG4bK1", "");
+        for _ in 0..2 {
+            assert_eq!(wire.receive(message.clone(), flow), Verdict::Request);
+            let (server, request, _) = wire.next_server();
+            wire.layer.respond_once(server, &answer(&request, 401)).unwrap();
+            assert_eq!(wire.lines(), ["SIP/2.0 401 Unauthorized"]);
+            assert!(wire.layer.is_empty());
+            assert_eq!(wire.layer.respond_once(server, &answer(&request, 401)), Err(TransactionError::Unknown));
+        }
+        assert_eq!(wire.times(64_000), [] as [u64; 0]);
+        assert_eq!(wire.events(), []);
+    }
+    let mut wire = Wire::new();
+    wire.receive(incoming("INVITE", "z9hG4bK1", ""), udp());
+    let (server, request, _) = wire.next_server();
+    assert_eq!(wire.layer.respond_once(server, &answer(&request, 180)), Err(TransactionError::NotAllowed));
+    wire.layer.respond(wire.now, server, &answer(&request, 486)).unwrap();
+    assert_eq!(wire.layer.respond_once(server, &answer(&request, 401)), Err(TransactionError::NotAllowed));
+}
+
+/// RFC 3261 §9.2 and §22.1: a CANCEL is not challenged, so it must come from the same hop.
+#[test]
+fn nobody_elsewhere_cancels_a_call_or_takes_its_place_by_its_branch() {
+    let mut wire = Wire::new();
+    let elsewhere = Flow::udp(udp().local, "203.0.113.66:5060".parse().unwrap());
+    wire.receive(incoming("INVITE", "z9hG4bK1", ""), udp());
+    wire.next_server();
+    assert_eq!(wire.receive(incoming("CANCEL", "z9hG4bK1", ""), elsewhere), Verdict::CancelUnmatched);
+    assert_eq!(wire.events(), []);
+    assert_eq!(wire.receive(incoming("CANCEL", "z9hG4bK1", ""), udp()), Verdict::Cancelled);
+
+    let mut wire = Wire::new();
+    assert_eq!(wire.receive(incoming("OPTIONS", "z9hG4bK1", ""), elsewhere), Verdict::Request);
+    let other = incoming("OPTIONS", "z9hG4bK1", "");
+    assert_ne!(wire.receive(other, udp()), Verdict::RequestRepeated);
+}
+
 /// RFC 6026 §7.1: repeated INVITEs are absorbed, the user repeats its 2xx, ACKs go up; Timer L.
 #[test]
 fn an_accepted_invite_makes_no_second_call() {

@@ -26,42 +26,61 @@ impl Refused {
 impl B2bua {
     pub(crate) fn handle_incoming(&mut self, now: Instant, leg: LegId, request: Request, flow: Flow) {
         self.counters.calls += 1;
-        match self.consider(now, leg, request, flow) {
+        let who = match self.who_calls(now, &request, &flow) {
+            Ok(who) => who,
+            Err(refused) => {
+                let headers = self.count_refusal(&refused);
+                let _ = self.ua.reject_once(now, leg, refused.0, &headers);
+                return;
+            }
+        };
+        match self.consider(leg, request, flow, who) {
             Ok(call) => {
                 let sip_call_id = call.request.headers.call_id().unwrap_or_default();
                 self.tell(Fact::Began { call: call.session.clone(), sip_call_id });
                 self.begin(now, call);
             }
-            Err(Refused(status, headers, why)) => {
-                // A challenge is no failure.
-                if status != StatusCode::UNAUTHORIZED {
-                    *self.counters.failures.entry(status.code()).or_default() += 1;
-                    tracing::debug!(%status, why, "sip: call refused");
-                }
-                let _ = self.ua.reject(now, leg, status, &headers);
+            Err(refused) => {
+                let headers = self.count_refusal(&refused);
+                let _ = self.ua.reject(now, leg, refused.0, &headers);
             }
         }
     }
 
-    fn consider(&mut self, now: Instant, leg: LegId, mut request: Request, flow: Flow) -> Result<Call, Refused> {
+    fn count_refusal(&mut self, Refused(status, headers, why): &Refused) -> Headers {
+        // A challenge is no failure.
+        if *status != StatusCode::UNAUTHORIZED {
+            *self.counters.failures.entry(status.code()).or_default() += 1;
+            tracing::debug!(%status, why, "sip: call refused");
+        }
+        headers.clone()
+    }
+
+    /// Nothing is proven of whom this refuses.
+    fn who_calls(&mut self, now: Instant, request: &Request, flow: &Flow) -> Result<Caller, Refused> {
         if self.draining || self.calls.len() >= self.config.limits.calls {
             self.counters.overload += 1;
             let mut headers = Headers::new();
             headers.push(name::RETRY_AFTER, self.config.limits.retry_after);
             return Err(Refused(StatusCode::SERVICE_UNAVAILABLE, headers, "too many calls, or draining"));
         }
-        let max_forwards = next_max_forwards(&request).map_err(|status| Refused::plain(status, "too many hops"))?;
-        let own = headers::sent_by(&self.config, &flow);
-        if self.loops.detects(&request, std::slice::from_ref(&own)) {
+        next_max_forwards(request).map_err(|status| Refused::plain(status, "too many hops"))?;
+        let own = headers::sent_by(&self.config, flow);
+        if self.loops.detects(request, std::slice::from_ref(&own)) {
             return Err(Refused::plain(StatusCode::LOOP_DETECTED, "loop"));
         }
         let mut facts = Vec::new();
-        let admission = self.gate.admit(now, &self.config, &request, &flow, &mut self.counters, &mut facts);
+        let admission = self.gate.admit(now, &self.config, request, flow, &mut self.counters, &mut facts);
         facts.into_iter().for_each(|fact| self.tell(fact));
-        let who = match admission {
-            Admission::Caller(who, _) => who,
-            Admission::Refused(status, headers) => return Err(Refused(status, headers, "not authenticated")),
-        };
+        match admission {
+            Admission::Caller(who, _) => Ok(who),
+            Admission::Refused(status, headers) => Err(Refused(status, headers, "not authenticated")),
+        }
+    }
+
+    fn consider(&mut self, leg: LegId, mut request: Request, flow: Flow, who: Caller) -> Result<Call, Refused> {
+        let max_forwards = next_max_forwards(&request).map_err(|status| Refused::plain(status, "too many hops"))?;
+        let own = headers::sent_by(&self.config, &flow);
         let from = request.headers.from().map_err(|fault| Refused::plain(fault.status(), "no From"))?;
         if let Caller::User(name) = &who
             && from.uri.as_sip().and_then(|uri| uri.user_unescaped()).as_ref() != Some(name)
@@ -196,7 +215,10 @@ impl B2bua {
 
     pub(crate) fn handle_out_of_dialog(&mut self, now: Instant, server: ServerId, request: &Request, flow: &Flow) {
         let response = match request.method() {
-            Method::Register => self.register(now, request, flow),
+            Method::Register => match self.register(now, request, flow) {
+                Ok(response) => return drop(self.ua.respond(now, server, response)),
+                Err(response) => response,
+            },
             Method::Options => {
                 let mut response = request.respond(StatusCode::OK);
                 self.capabilities.describe(&mut response);
@@ -208,10 +230,11 @@ impl B2bua {
                 response
             }
         };
-        let _ = self.ua.respond(now, server, response);
+        let _ = self.ua.respond_once(server, response);
     }
 
-    fn register(&mut self, now: Instant, request: &Request, flow: &Flow) -> sip::Response {
+    /// `Err`: the answer to somebody of whom nothing is proven.
+    fn register(&mut self, now: Instant, request: &Request, flow: &Flow) -> Result<sip::Response, sip::Response> {
         let mut facts = Vec::new();
         let admission = self.gate.authenticate(now, request, flow, &mut self.counters, &mut facts);
         facts.into_iter().for_each(|fact| self.tell(fact));
@@ -222,8 +245,8 @@ impl B2bua {
         };
         let (user, accepted) = match admission {
             Admission::Caller(Caller::User(user), accepted) => (user, accepted),
-            Admission::Caller(Caller::Trunk(_), _) => return with(StatusCode::FORBIDDEN, &Headers::new()),
-            Admission::Refused(status, headers) => return with(status, &headers),
+            Admission::Caller(Caller::Trunk(_), _) => return Err(with(StatusCode::FORBIDDEN, &Headers::new())),
+            Admission::Refused(status, headers) => return Err(with(status, &headers)),
         };
         let to = request.headers.to().ok().and_then(|to| to.uri.as_sip()?.user_unescaped());
         let mut response = if to.as_ref() != Some(&user) {
@@ -244,7 +267,7 @@ impl B2bua {
         if let Some(accepted) = accepted {
             self.gate.prove(now, &accepted, &mut response);
         }
-        response
+        Ok(response)
     }
 }
 

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use sallyport_b2bua::{B2buaConfig, User, Users};
 use sip::{
-    Account, Authenticator, CSeq, CallEvent, DigestPolicy, DigestSession, Method, Request, Response, StatusCode,
-    Transport, Uri, next_attempt,
+    Account, Authenticator, CSeq, CallEvent, Carriage, DigestPolicy, DigestSession, Limits, Method, Request, Response,
+    StatusCode, Transport, Uri, next_attempt, receive,
 };
 use zeroize::Zeroizing;
 
@@ -151,6 +151,34 @@ fn two_contacts_that_mean_one_binding_take_it_away_once_and_leave_the_bound() {
             assert_eq!(send_as(&mut world, BOB, &account, request.clone()).status(), StatusCode::OK, "{second}");
             assert!(world.b2bua.len().1 <= 2 * usize::from(seconds > 0));
         }
+    }
+}
+
+/// Otherwise a forged source would be sent a challenge eleven times, and 500 forged requests in a second would lock everybody out.
+#[test]
+fn a_stranger_is_answered_once_and_not_remembered() {
+    for method in [Method::Invite, Method::Register, Method::Options, Method::Bye, Method::Subscribe] {
+        let mut world = world();
+        let mut request = match method {
+            Method::Invite => World::invitation(ALICE, "sip:bob@sallyport.example", None),
+            _ => registration("bob", BOB, 60),
+        };
+        request = {
+            let mut other = Request::new(method.clone(), request.uri().clone());
+            other.headers = request.headers.clone();
+            other.headers.set("CSeq", CSeq { number: 1, method: method.clone() });
+            other
+        };
+        let (flow, via) = (world.flow(ALICE), format!("SIP/2.0/UDP {ALICE};branch=z9hG4bK1"));
+        request.headers.push_front("Via", via);
+        let message = receive(&request.to_bytes(), Carriage::Datagram, &Limits::default()).message().unwrap();
+        world.deaf.push(address(ALICE));
+        let now = world.now;
+        world.b2bua.handle_message(now, message, flow);
+        world.settle();
+        assert!(world.b2bua.is_idle(), "{method:?}");
+        world.run(Duration::from_secs(64));
+        assert_eq!(world.sent.len(), 1, "{method:?} {:?}", world.log);
     }
 }
 

@@ -224,6 +224,19 @@ impl TransactionLayer {
         Ok(())
     }
 
+    /// Answers a request of somebody of whom nothing is proven, and forgets it: the response is not repeated, and a copy of the
+    /// request is a request of its own (RFC 3261 §26.3.2.4). Otherwise whoever forges a source has us send there a response eleven
+    /// times, and each such request takes a place for 32 s. The caller has given To its tag.
+    pub fn respond_once(&mut self, server: ServerId, response: &Response) -> Result<(), TransactionError> {
+        let entry = self.servers.get(&server).ok_or(TransactionError::Unknown)?;
+        if entry.machine.state != server::State::Proceeding || response.status().is_provisional() {
+            return Err(TransactionError::NotAllowed);
+        }
+        self.transmits.push_back(Transmit { flow: entry.flow, bytes: response.to_bytes(), transaction: None });
+        self.remove_server(server);
+        Ok(())
+    }
+
     fn push_via(&mut self, request: &mut Request, target: &Target, loop_token: Option<&str>) -> String {
         let mut branch = format!("{}{}", Via::MAGIC_COOKIE, self.tokens.token());
         if let Some(token) = loop_token {
@@ -320,12 +333,13 @@ impl TransactionLayer {
             reply_flow.peer = via.response_address().unwrap_or(flow.peer);
         }
         let method = request.method().clone();
-        let key = server_key(&request, &via, &method)?;
+        let source = flow.peer.ip();
+        let key = server_key(&request, &via, &method, source)?;
         if method == Method::Ack {
             return Ok(self.handle_ack(now, request, flow, &key));
         }
         if method == Method::Cancel {
-            let invite_key = server_key(&request, &via, &Method::Invite)?;
+            let invite_key = server_key(&request, &via, &Method::Invite, source)?;
             return Ok(self.handle_cancel(request, reply_flow, &invite_key));
         }
         if let Some(&id) = self.servers_by_key.get(&key) {

@@ -187,6 +187,17 @@ impl UserAgent {
         Ok(())
     }
 
+    /// The final answer to somebody of whom nothing is proven: it goes out once, and nothing is remembered (RFC 3261 §26.3.2.4).
+    /// A copy of the request is a new event. To gets its tag.
+    pub fn respond_once(&mut self, server: ServerId, mut response: Response) -> Result<(), CallError> {
+        if let ServerUse::Outside(tag) = self.servers.get(&server).ok_or(CallError::Unknown)? {
+            response.set_to_tag(tag);
+        }
+        self.layer.respond_once(server, &response)?;
+        self.servers.remove(&server);
+        Ok(())
+    }
+
     pub(super) fn new_id(&mut self) -> u64 {
         self.next_id += 1;
         self.next_id
@@ -231,14 +242,22 @@ impl UserAgent {
 
     pub(super) fn respond_plain(&mut self, now: Instant, server: ServerId, request: &Request, status: StatusCode) {
         let mut response = request.respond(status);
-        if let Some(ServerUse::Outside(tag)) = self.servers.remove(&server) {
-            response.set_to_tag(&tag);
-        }
         if status == StatusCode::SERVER_INTERNAL_ERROR {
             response.headers.push(name::RETRY_AFTER, self.tokens.below(11));
         }
+        self.respond_final(now, server, response);
+    }
+
+    /// An answer of the user agent's own. Nothing is proven of who is outside of all dialogs.
+    pub(super) fn respond_final(&mut self, now: Instant, server: ServerId, mut response: Response) {
         // A transaction that has ended needs no answer.
-        let _ = self.layer.respond(now, server, &response);
+        let _ = match self.servers.remove(&server) {
+            Some(ServerUse::Outside(tag)) => {
+                response.set_to_tag(&tag);
+                self.layer.respond_once(server, &response)
+            }
+            _ => self.layer.respond(now, server, &response),
+        };
     }
 
     pub(super) fn send_client(
@@ -288,11 +307,8 @@ impl UserAgent {
 
     fn handle_request(&mut self, now: Instant, server: ServerId, request: Request, flow: Flow, local_tag: String) {
         self.servers.insert(server, ServerUse::Outside(local_tag.clone()));
-        if let Err(mut response) = self.config.capabilities.inspect(&request) {
-            response.set_to_tag(&local_tag);
-            self.servers.remove(&server);
-            let _ = self.layer.respond(now, server, &response);
-            return;
+        if let Err(response) = self.config.capabilities.inspect(&request) {
+            return self.respond_final(now, server, *response);
         }
         let (Ok(to), Ok(from), Ok(call_id)) = (request.headers.to(), request.headers.from(), request.headers.call_id())
         else {

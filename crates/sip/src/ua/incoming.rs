@@ -32,10 +32,7 @@ impl UserAgent {
         if self.legs.len() >= self.config.max_legs {
             let mut response = request.respond(StatusCode::SERVICE_UNAVAILABLE);
             response.headers.push(name::RETRY_AFTER, self.config.transactions.overload_retry_after);
-            response.set_to_tag(&local_tag);
-            self.servers.remove(&server);
-            let _ = self.layer.respond(now, server, &response);
-            return;
+            return self.respond_final(now, server, response);
         }
         let Ok(dialog) = Dialog::as_uas(&request, &local_tag) else {
             return self.respond_plain(now, server, &request, StatusCode::BAD_REQUEST);
@@ -215,6 +212,26 @@ impl UserAgent {
             return Err(CallError::NotNow);
         }
         self.end_incoming(now, leg, response);
+        Ok(())
+    }
+
+    /// [`UserAgent::reject`] for a caller of whom nothing is proven: once, and nothing is remembered (RFC 3261 §26.3.2.4). A copy
+    /// of the INVITE is a new call.
+    pub fn reject_once(
+        &mut self,
+        now: Instant,
+        leg: LegId,
+        status: StatusCode,
+        headers: &Headers,
+    ) -> Result<(), CallError> {
+        let response = self.response(leg, status, headers)?;
+        let incoming = self.incoming(leg).ok_or(CallError::Unknown)?;
+        let (server, dialog) = (incoming.server, incoming.dialog);
+        self.layer.respond_once(server, &response)?;
+        self.timers.clear(Timer::Reliable(leg));
+        self.servers.remove(&server);
+        self.legs.remove(&leg);
+        self.forget_dialog(now, dialog);
         Ok(())
     }
 
@@ -432,13 +449,6 @@ impl UserAgent {
         if let Some(entry) = self.dialogs.get_mut(&dialog) {
             entry.session = Some(timer);
         }
-    }
-
-    pub(super) fn respond_final(&mut self, now: Instant, server: ServerId, mut response: Response) {
-        if let Some(ServerUse::Outside(tag)) = self.servers.remove(&server) {
-            response.set_to_tag(&tag);
-        }
-        let _ = self.layer.respond(now, server, &response);
     }
 
     /// Whether an INVITE of this leg is still open.
