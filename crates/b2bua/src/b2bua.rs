@@ -77,6 +77,7 @@ impl B2bua {
             capabilities: capabilities.clone(),
             // An answer that went ahead reliably could not be another branch's any more.
             prefer_reliable_provisional: false,
+            asks_who_is_elsewhere: true,
             max_legs: config.limits.calls.saturating_mul(4).max(64),
             ..UserAgentConfig::default()
         };
@@ -235,7 +236,7 @@ impl B2bua {
         let of_leg = |own: &Self, leg: &LegId| own.by_leg.get(leg).copied();
         let of_dialog = |own: &Self, dialog: &DialogHandle| own.by_dialog.get(dialog).copied();
         let place = match &event {
-            CallEvent::Incoming { .. } | CallEvent::OutOfDialog { .. } => None,
+            CallEvent::Incoming { .. } | CallEvent::OutOfDialog { .. } | CallEvent::Elsewhere { .. } => None,
             CallEvent::Progress { leg, dialog, .. } => {
                 let place = of_leg(self, leg);
                 if let (Some(dialog), Some(place)) = (dialog, place) {
@@ -270,6 +271,9 @@ impl B2bua {
             (CallEvent::Incoming { leg, request, flow }, _) => self.handle_incoming(now, leg, *request, flow),
             (CallEvent::OutOfDialog { server, request, flow }, _) => {
                 self.handle_out_of_dialog(now, server, &request, &flow)
+            }
+            (CallEvent::Elsewhere { dialog, server, request, flow }, _) => {
+                self.handle_elsewhere(now, dialog, server, *request, flow);
             }
             (event, Some((number, place))) => self.enqueue(now, number, Job::Event(place, event)),
             // Somebody who answers a call that is no more.

@@ -142,6 +142,8 @@ pub(crate) struct Spec {
     pub(crate) policy: LegPolicy,
     /// Its place among the trunks.
     pub(crate) trunk: Option<usize>,
+    /// The user whose contact it is.
+    pub(crate) user: Option<String>,
 }
 
 pub(crate) struct Branch {
@@ -258,6 +260,17 @@ impl Call {
         match end {
             End::Caller => self.caller.tag.clone(),
             End::Called => self.winner().map(|branch| branch.tag.clone()).unwrap_or_default(),
+        }
+    }
+
+    /// Who is at this place, where that can be proven.
+    pub(crate) fn party(&self, place: Place) -> Option<Caller> {
+        match place {
+            Place::Caller => Some(self.who.clone()),
+            Place::Branch(index) => {
+                let spec = &self.branches.get(index)?.spec;
+                spec.trunk.map(Caller::Trunk).or_else(|| spec.user.clone().map(Caller::User))
+            }
         }
     }
 

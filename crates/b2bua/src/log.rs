@@ -66,6 +66,11 @@ pub enum Fact {
         /// Which.
         source: SocketAddr,
     },
+    /// A request inside a call came from elsewhere than its party, and was refused.
+    Elsewhere {
+        /// From where.
+        source: SocketAddr,
+    },
     /// A trunk does not take our credentials.
     TrunkRejectsUs {
         /// Its name.
@@ -84,6 +89,7 @@ impl Fact {
             Self::CleartextKeys { .. }
             | Self::SipsBridged { .. }
             | Self::Barred { .. }
+            | Self::Elsewhere { .. }
             | Self::TrunkRejectsUs { .. } => Severity::Warn,
         }
     }
@@ -107,6 +113,9 @@ impl fmt::Display for Fact {
             }
             Self::WrongCredentials { source, fault } => write!(f, "sip: wrong credentials from {source}: {fault}"),
             Self::Barred { source } => write!(f, "sip: {source} is barred for a while: too many wrong passwords"),
+            Self::Elsewhere { source } => {
+                write!(f, "sip: {source} sent a request inside of a call that it has no part in: refused")
+            }
             Self::TrunkRejectsUs { trunk, why } => write!(f, "sip: trunk {trunk}: {why}"),
         }
     }

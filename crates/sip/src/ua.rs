@@ -37,6 +37,9 @@ pub struct UserAgentConfig {
     pub prefer_reliable_provisional: bool,
     /// Legs at one time: 8192. Beyond it an INVITE is answered with 503.
     pub max_legs: usize,
+    /// Whether requests inside a dialog that come from elsewhere than its peer are the user's to admit: [`CallEvent::Elsewhere`].
+    /// Without it whoever knows Call-ID and tags is taken for the peer, as RFC 3261 has it.
+    pub asks_who_is_elsewhere: bool,
     /// Early dialogs of one outgoing leg: 16. Further ones are not told; a 2xx from one still is.
     pub max_early_dialogs: usize,
 }
@@ -49,6 +52,7 @@ impl Default for UserAgentConfig {
             session_timer: Some(SessionTimerConfig::default()),
             prefer_reliable_provisional: true,
             max_legs: 8192,
+            asks_who_is_elsewhere: false,
             max_early_dialogs: 16,
         }
     }
@@ -167,6 +171,19 @@ pub enum CallEvent {
         server: ServerId,
         /// The request.
         request: Box<Request>,
+    },
+    /// A request inside a dialog that did not come from its peer's address, or not by TLS where the dialog's did: it has changed
+    /// nothing. Give [`UserAgent::admit`], or [`UserAgent::respond_once`]. Comes with
+    /// [`UserAgentConfig::asks_who_is_elsewhere`] alone.
+    Elsewhere {
+        /// The dialog.
+        dialog: DialogHandle,
+        /// For [`UserAgent::admit`] or [`UserAgent::respond_once`].
+        server: ServerId,
+        /// The request.
+        request: Box<Request>,
+        /// How it came.
+        flow: Flow,
     },
     /// The final response to a request of [`UserAgent::send`], 408 or 503 without a To tag if there was none.
     Response {

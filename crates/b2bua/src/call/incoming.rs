@@ -180,14 +180,14 @@ impl B2bua {
                     return Err(Refused::plain(StatusCode::NOT_FOUND, "no such trunk"));
                 };
                 let uri = with_user(&trunk.uri, user);
-                vec![vec![Spec { uri, target: None, policy: trunk.policy.clone(), trunk: Some(place) }]]
+                vec![vec![Spec { uri, target: None, policy: trunk.policy.clone(), trunk: Some(place), user: None }]]
             }
             Destination::Targets(groups) => {
                 let of = |target: &UriTarget| match target {
                     UriTarget::User(user) => self.contacts(user),
                     UriTarget::Uri(uri) => {
                         let policy = self.config.phones.clone();
-                        vec![Spec { uri: uri.clone(), target: None, policy, trunk: None }]
+                        vec![Spec { uri: uri.clone(), target: None, policy, trunk: None, user: None }]
                     }
                 };
                 groups.iter().map(|group| group.iter().flat_map(of).collect()).collect()
@@ -209,6 +209,7 @@ impl B2bua {
             target: Some(Target { flow: binding.flow, sent_by: headers::sent_by(&self.config, &binding.flow) }),
             policy: self.config.phones.clone(),
             trunk: None,
+            user: Some(user.to_owned()),
         };
         self.registrar.bindings(user).iter().map(spec).collect()
     }
@@ -216,7 +217,10 @@ impl B2bua {
     pub(crate) fn handle_out_of_dialog(&mut self, now: Instant, server: ServerId, request: &Request, flow: &Flow) {
         let response = match request.method() {
             Method::Register => match self.register(now, request, flow) {
-                Ok(response) => return drop(self.ua.respond(now, server, response)),
+                Ok(response) => {
+                    let _ = self.ua.respond(now, server, response);
+                    return;
+                }
                 Err(response) => response,
             },
             Method::Options => {

@@ -2,15 +2,56 @@
 
 use std::time::Instant;
 
-use sip::{Body, ClientId, DialogHandle, Method, Request, Response, ServerId, StatusCode};
+use sip::{Body, ClientId, DialogHandle, Flow, Method, Request, Response, ServerId, StatusCode};
 
 use super::{Call, Place};
-use crate::{B2bua, headers};
+use crate::gate::Admission;
+use crate::routes::Caller;
+use crate::{B2bua, Fact, headers};
 
 /// Requests of one call that may be with the other end at one time.
 const MAX_PASSING: usize = 16;
 
 impl B2bua {
+    /// A request inside a call that did not come from where its party is: Call-ID and tags are known to whoever reads the signalling,
+    /// so the party proves that it is elsewhere now, or nothing happens.
+    pub(crate) fn handle_elsewhere(
+        &mut self,
+        now: Instant,
+        dialog: DialogHandle,
+        server: ServerId,
+        request: Request,
+        flow: Flow,
+    ) {
+        let call = self.by_dialog.get(&dialog).and_then(|(number, place)| Some((self.calls.get(number)?, *place)));
+        let party = call.and_then(|(call, place)| call.party(place));
+        let mut facts = Vec::new();
+        let admission = match party {
+            Some(Caller::User(_)) => self.gate.authenticate(now, &request, &flow, &mut self.counters, &mut facts),
+            Some(Caller::Trunk(_)) => {
+                self.gate.admit(now, &self.config, &request, &flow, &mut self.counters, &mut facts)
+            }
+            None => Admission::Refused(StatusCode::FORBIDDEN, sip::Headers::new()),
+        };
+        facts.into_iter().for_each(|fact| self.tell(fact));
+        let response = match admission {
+            Admission::Caller(who, _) if Some(&who) == party.as_ref() => {
+                let moved = matches!(who, Caller::User(_));
+                return self.ua.admit(now, dialog, server, request, flow, moved);
+            }
+            Admission::Caller(..) => request.respond(StatusCode::FORBIDDEN),
+            Admission::Refused(status, headers) => {
+                let mut response = request.respond(status);
+                response.headers.extend(&headers);
+                response
+            }
+        };
+        if response.status() == StatusCode::FORBIDDEN {
+            self.tell(Fact::Elsewhere { source: flow.peer });
+        }
+        let _ = self.ua.respond_once(server, response);
+    }
+
     pub(super) fn request_within(
         &mut self,
         now: Instant,

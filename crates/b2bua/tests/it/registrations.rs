@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sallyport_b2bua::{B2buaConfig, User, Users};
+use sallyport_b2bua::{B2buaConfig, Fact, User, Users};
 use sip::{
     Account, Authenticator, CSeq, CallEvent, Carriage, DigestPolicy, DigestSession, Limits, Method, Request, Response,
     StatusCode, Transport, Uri, next_attempt, receive,
@@ -180,6 +180,101 @@ fn a_stranger_is_answered_once_and_not_remembered() {
         world.run(Duration::from_secs(64));
         assert_eq!(world.sent.len(), 1, "{method:?} {:?}", world.log);
     }
+}
+
+/// A request inside a call, as somebody would make it who has read the signalling.
+fn forged(world: &World, at: &str, method: &Method, body: Option<sip::Body>) -> Request {
+    let ringing = |(peer, bytes): &&(std::net::SocketAddr, Vec<u8>)| {
+        *peer == address(at) && crate::world::first_line(bytes) == "200 INVITE"
+    };
+    let (_, bytes) = world.sent.iter().rfind(ringing).expect("an answer");
+    let text = String::from_utf8_lossy(bytes).into_owned();
+    let of = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)).expect("a header").to_owned();
+    let mut request = Request::new(method.clone(), Uri::parse(&format!("sip:{US}")).unwrap());
+    let headers = &mut request.headers;
+    headers.push("Via", "SIP/2.0/UDP 192.0.2.66:5060;branch=z9hG4bKeve");
+    headers.push("Max-Forwards", 70);
+    headers.push("From", of("From: "));
+    headers.push("To", of("To: "));
+    headers.push("Call-ID", of("Call-ID: "));
+    headers.push("CSeq", CSeq { number: 77, method: method.clone() });
+    headers.push("Contact", "<sip:eve@192.0.2.66>");
+    match body {
+        Some(body) => request.set_body(Some(&body.content_type), body.bytes),
+        None => headers.push("Content-Length", 0),
+    }
+    request
+}
+
+fn deliver(world: &mut World, at: &str, request: &Request) -> String {
+    let (now, flow) = (world.now, sip::Flow::udp(address(US), address(at)));
+    let message = receive(&request.to_bytes(), Carriage::Datagram, &Limits::default()).message().unwrap();
+    let before = world.sent.len();
+    world.b2bua.handle_message(now, message, flow);
+    world.settle();
+    let answer = world.sent[before..].iter().find(|(peer, _)| *peer == address(at));
+    answer.map(|(_, bytes)| String::from_utf8_lossy(bytes).into_owned()).unwrap_or_default()
+}
+
+#[test]
+fn nobody_elsewhere_ends_or_turns_a_call_by_knowing_its_tags() {
+    const EVE: &str = "192.0.2.66:5060";
+    let mut world = world();
+    register(&mut world, "bob", "builder", BOB);
+    call_as(&mut world, "alice", "wonderland", ALICE, "sip:bob@sallyport.example");
+    let (leg, _) = world.incoming(BOB);
+    world.accept(BOB, leg, Some(plain("bob", "192.0.2.20")));
+    let (alice, _) = world.answered(ALICE);
+    assert!(matches!(world.event(BOB), CallEvent::Established { .. }));
+    let remotes = |world: &World| -> Vec<_> {
+        world.plans.values().flat_map(|plan| plan.transports.iter().map(|transport| transport.remote)).collect()
+    };
+    let before = remotes(&world);
+    for (method, body) in [
+        (Method::Bye, None),
+        (Method::Invite, Some(plain("eve", "192.0.2.66"))),
+        (Method::Update, Some(plain("eve", "192.0.2.66"))),
+        (Method::Info, None),
+    ] {
+        let request = forged(&world, ALICE, &method, body);
+        let answer = deliver(&mut world, EVE, &request);
+        assert!(answer.starts_with("SIP/2.0 401 ") && answer.contains("WWW-Authenticate"), "{method:?} {answer}");
+        // Bob's password is good, but it is not his leg.
+        let challenge = match receive(answer.as_bytes(), Carriage::Datagram, &Limits::default()).message().unwrap() {
+            sip::Message::Response(response) => response,
+            sip::Message::Request(_) => panic!("{answer}"),
+        };
+        let mut next = next_attempt(&request);
+        let mut digest = DigestSession::new(DigestPolicy::default(), [3; 32]);
+        digest.answer(&[account("bob", "builder")], &mut next, &challenge).unwrap();
+        next.headers.push_front("Via", "SIP/2.0/UDP 192.0.2.66:5060;branch=z9hG4bKeve2");
+        assert!(deliver(&mut world, EVE, &next).starts_with("SIP/2.0 403 "), "{method:?}");
+    }
+    world.no_event(ALICE);
+    world.no_event(BOB);
+    assert_eq!((remotes(&world), world.b2bua.len().0), (before, 1));
+    assert!(world.facts.iter().any(|fact| matches!(fact, Fact::Elsewhere { .. })));
+
+    // Alice herself may move, with her password.
+    let request = forged(&world, ALICE, &Method::Update, None);
+    let answer = deliver(&mut world, EVE, &request);
+    let challenge = match receive(answer.as_bytes(), Carriage::Datagram, &Limits::default()).message().unwrap() {
+        sip::Message::Response(response) => response,
+        sip::Message::Request(_) => panic!("{answer}"),
+    };
+    let mut next = next_attempt(&request);
+    let mut digest = DigestSession::new(DigestPolicy::default(), [3; 32]);
+    digest.answer(&[account("alice", "wonderland")], &mut next, &challenge).unwrap();
+    next.headers.push_front("Via", "SIP/2.0/UDP 192.0.2.66:5060;branch=z9hG4bKalice");
+    assert!(deliver(&mut world, EVE, &next).starts_with("SIP/2.0 200 "));
+    // From here on she is there.
+    let (now, before) = (world.now, world.sent.len());
+    let bob = world.phone(BOB).agent.dialogs_of(leg).to_vec();
+    world.phone(BOB).agent.bye(now, bob[0], None).unwrap();
+    world.settle();
+    let told = world.sent[before..].iter().find(|(_, bytes)| bytes.starts_with(b"BYE ")).unwrap();
+    assert_eq!(told.0, address(EVE));
+    let _ = alice;
 }
 
 /// A scanner learns nothing: who exists and who does not get the same words.

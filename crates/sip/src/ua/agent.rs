@@ -289,7 +289,7 @@ impl UserAgent {
                 TransactionEvent::Request { server, request, flow, local_tag } => {
                     self.handle_request(now, server, request, flow, local_tag);
                 }
-                TransactionEvent::Ack { request, .. } => self.handle_ack(now, &request),
+                TransactionEvent::Ack { request, flow } => self.handle_ack(now, &request, &flow),
                 TransactionEvent::Cancelled { server, cancel } => self.handle_cancel(now, server, cancel),
                 TransactionEvent::Response { client, response, flow } => {
                     self.handle_response(now, client, response, flow)
@@ -317,6 +317,10 @@ impl UserAgent {
         if let Some(tag) = to.tag() {
             let id = DialogId { call_id, local_tag: tag.to_owned(), remote_tag: from.tag().unwrap_or("").to_owned() };
             match self.by_id.get(&id).copied() {
+                Some(dialog) if self.is_elsewhere(dialog, &flow) => {
+                    self.servers.insert(server, ServerUse::Within(dialog));
+                    self.events.push_back(CallEvent::Elsewhere { dialog, server, request: Box::new(request), flow });
+                }
                 Some(dialog) => {
                     self.servers.insert(server, ServerUse::Within(dialog));
                     self.handle_within(now, dialog, server, request, flow);

@@ -337,7 +337,7 @@ impl UserAgent {
         let _ = self.layer.respond(now, server, &response);
     }
 
-    pub(super) fn handle_ack(&mut self, now: Instant, request: &Request) {
+    pub(super) fn handle_ack(&mut self, now: Instant, request: &Request, flow: &Flow) {
         let (Ok(to), Ok(from), Ok(call_id), Ok(cseq)) =
             (request.headers.to(), request.headers.from(), request.headers.call_id(), request.headers.cseq())
         else {
@@ -346,7 +346,12 @@ impl UserAgent {
         let tag = |address: &crate::NameAddr| address.tag().unwrap_or("").to_owned();
         let id = DialogId { call_id, local_tag: tag(&to), remote_tag: tag(&from) };
         let Some(&dialog) = self.by_id.get(&id) else { return };
+        let is_elsewhere = self.is_elsewhere(dialog, flow);
         let Some(entry) = self.dialogs.get_mut(&dialog) else { return };
+        // An ACK cannot be challenged (§22.1): one from elsewhere is good for the end of repetitions, but not for an answer.
+        if is_elsewhere && entry.ok.as_ref().is_some_and(|ok| ok.has_offer) {
+            return;
+        }
         let Some(ok) = entry.ok.take_if(|ok| ok.cseq == cseq.number) else { return };
         self.timers.clear(Timer::Ok(dialog));
         let answer = Body::of(&request.headers, request.body()).filter(|body| ok.has_offer && body.has_sdp());

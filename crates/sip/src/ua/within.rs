@@ -31,6 +31,35 @@ impl UserAgent {
         }
     }
 
+    /// Whether this flow is another than the dialog's: neither its connection nor its peer's address, or one that others can read
+    /// where the dialog's cannot.
+    pub(super) fn is_elsewhere(&self, dialog: DialogHandle, flow: &Flow) -> bool {
+        let Some(entry) = self.dialogs.get(&dialog).filter(|_| self.config.asks_who_is_elsewhere) else { return false };
+        let own = entry.target.flow;
+        let is_its_connection = flow.connection != 0 && flow.connection == own.connection;
+        let is_as_secure = flow.transport.is_secure() || !own.transport.is_secure();
+        let is_its_address = flow.peer.ip().to_canonical() == own.peer.ip().to_canonical();
+        !(is_its_connection || (is_as_secure && is_its_address))
+    }
+
+    /// Takes the request of [`CallEvent::Elsewhere`] for the peer's own. With `moved`, that is where the peer is from here on.
+    pub fn admit(
+        &mut self,
+        now: Instant,
+        dialog: DialogHandle,
+        server: ServerId,
+        request: Request,
+        flow: Flow,
+        moved: bool,
+    ) {
+        match self.dialogs.get_mut(&dialog) {
+            Some(entry) if moved => entry.target = Target { flow, sent_by: entry.target.sent_by.clone() },
+            Some(_) => {}
+            None => return self.respond_plain(now, server, &request, StatusCode::CALL_DOES_NOT_EXIST),
+        }
+        self.handle_within(now, dialog, server, request, flow);
+    }
+
     fn handle_bye(&mut self, now: Instant, dialog: DialogHandle, server: ServerId, request: Request) {
         self.respond_plain(now, server, &request, StatusCode::OK);
         match self.leg_of(dialog) {
