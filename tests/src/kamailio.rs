@@ -1,8 +1,10 @@
-//! A real SBC's client of the control protocol: Debian's Kamailio with its rtpengine module.
+//! A real SIP proxy, Debian's Kamailio: as an SBC with its rtpengine module, and as a carrier that asks for credentials.
 
+use std::io::{BufRead, BufReader};
 use std::net::{SocketAddr, UdpSocket};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
@@ -12,29 +14,65 @@ use nix::unistd::Pid;
 /// Where it takes SIP, at the address that it is started with.
 pub const PORT: u16 = 5060;
 
-/// A running Kamailio; it ends with this value. Users are numbers: 1 and 3 speak SDES, 2 speaks DTLS-SRTP, user N is at
-/// port 5080 + N, and a call to 9 goes to 2 and 3 at once.
+/// A running Kamailio; it ends with this value. Users are numbers: user N is at port 5080 + N, and a call to 9 goes to 2
+/// and 3 at once.
 pub struct Kamailio {
     process: Child,
     configuration: PathBuf,
+    credentials: Arc<Mutex<Vec<i32>>>,
 }
 
+/// What the carrier wants to see.
+pub const ACCOUNT: &str = "account";
+/// Its password.
+pub const PASSWORD: &str = "open-sesame";
+
+/// What Kamailio says of credentials that are right.
+pub const RIGHT: i32 = 1;
+/// The password is wrong.
+pub const WRONG_PASSWORD: i32 = -2;
+/// There are none.
+pub const NO_CREDENTIALS: i32 = -5;
+
 impl Kamailio {
-    /// Starts it at `address`, its rtpengine module pointed at `ng`, and waits until it is ready.
+    /// Starts it at `address` as an SBC, its rtpengine module pointed at `ng`, and waits until it is ready. Users 1 and 3
+    /// speak SDES, 2 speaks DTLS-SRTP.
     pub fn start(address: &str, ng: SocketAddr) -> anyhow::Result<Self> {
+        Self::start_with(&include_str!("../peers/kamailio.cfg").replace("NG", &ng.to_string()), address)
+    }
+
+    /// Starts it at `address` as a carrier that knows [`ACCOUNT`], and waits until it is ready.
+    pub fn start_trunk(address: &str) -> anyhow::Result<Self> {
+        let text = include_str!("../peers/kamailio-trunk.cfg");
+        Self::start_with(&text.replace("ACCOUNT", ACCOUNT).replace("PASSWORD", PASSWORD), address)
+    }
+
+    fn start_with(configuration_text: &str, address: &str) -> anyhow::Result<Self> {
         let configuration = crate::own_temporary_path("kamailio.cfg");
-        let text = include_str!("../peers/kamailio.cfg").replace("ADDRESS", address).replace("NG", &ng.to_string());
-        std::fs::write(&configuration, text)?;
-        let process = Command::new("kamailio")
+        std::fs::write(&configuration, configuration_text.replace("ADDRESS", address))?;
+        let mut process = Command::new("kamailio")
             .arg("-f")
             .arg(&configuration)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
+            .stderr(Stdio::piped())
             .spawn()
             .context("kamailio (Debian package kamailio)")?;
-        let mut this = Self { process, configuration };
+        let log = process.stderr.take().context("piped")?;
+        let credentials = Arc::new(Mutex::new(Vec::new()));
+        std::thread::spawn({
+            let credentials = credentials.clone();
+            move || watch(log, &credentials)
+        });
+        let mut this = Self { process, configuration, credentials };
         this.wait_until_ready(address)?;
         Ok(this)
+    }
+
+    /// What the carrier found of the credentials of each INVITE: [`RIGHT`], [`WRONG_PASSWORD`], [`NO_CREDENTIALS`] or another
+    /// of `pv_proxy_authenticate`'s results.
+    pub fn credentials(&self) -> Vec<i32> {
+        self.credentials.lock().expect("no panic while held").clone()
     }
 
     /// Until it answers a request.
@@ -59,6 +97,16 @@ impl Kamailio {
             }
         }
         bail!("kamailio does not answer");
+    }
+}
+
+/// Notes the carrier's own lines, and passes on what else it logs.
+fn watch(log: impl std::io::Read, credentials: &Mutex<Vec<i32>>) {
+    for line in BufReader::new(log).lines().map_while(Result::ok) {
+        match line.split_once("trunk: credentials ").map(|(_, verdict)| verdict.trim().parse()) {
+            Some(Ok(verdict)) => credentials.lock().expect("no panic while held").push(verdict),
+            _ => eprintln!("{line}"),
+        }
     }
 }
 

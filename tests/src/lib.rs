@@ -13,6 +13,7 @@ pub mod ng;
 pub mod phone;
 pub mod rtpengine;
 pub mod server;
+pub mod sipp;
 pub mod tally;
 pub mod tone;
 pub mod web;

@@ -11,7 +11,7 @@ use anyhow::{Context, bail};
 
 use crate::tone::{SAMPLE_RATE, share_of_samples, sine};
 
-/// Samples a second of what it records: of Opus, which two of them choose.
+/// Samples a second of what it records of Opus, which two of them choose.
 const RECORDED_RATE: u32 = 48_000;
 
 /// Bytes before the samples of a WAVE file.
@@ -173,19 +173,32 @@ impl Linphone {
 
     /// Share of the power of the last second that it has heard which lies at `frequency`; `None`: it has heard less.
     pub fn share_of(&self, frequency: f64) -> Option<f64> {
+        self.share_of_recorded(frequency, RECORDED_RATE)
+    }
+
+    fn share_of_recorded(&self, frequency: f64, rate: u32) -> Option<f64> {
         let bytes = std::fs::read(self.recording()).ok()?;
         // One channel of 16 bits. The header is written when the recording ends, so that it cannot tell the rate.
-        let last_second = bytes.len().checked_sub(2 * RECORDED_RATE as usize).filter(|&start| start >= HEADER)?;
+        let last_second = bytes.len().checked_sub(2 * rate as usize).filter(|&start| start >= HEADER)?;
         let samples = bytes[last_second..].chunks_exact(2).map(|pair| i16::from_le_bytes([pair[0], pair[1]]));
-        Some(share_of_samples(samples, frequency, RECORDED_RATE))
+        Some(share_of_samples(samples, frequency, rate))
     }
 
     /// Waits until the last second of what it hears is this tone and nothing else.
     pub fn wait_for_tone(&mut self, frequency: f64, patience: Duration) -> anyhow::Result<()> {
+        self.wait_for_recorded_tone(frequency, RECORDED_RATE, patience)
+    }
+
+    /// As [`Linphone::wait_for_tone`] where the other side has chosen G.711.
+    pub fn wait_for_tone_of_g711(&mut self, frequency: f64, patience: Duration) -> anyhow::Result<()> {
+        self.wait_for_recorded_tone(frequency, SAMPLE_RATE, patience)
+    }
+
+    fn wait_for_recorded_tone(&mut self, frequency: f64, rate: u32, patience: Duration) -> anyhow::Result<()> {
         self.record()?;
         let deadline = Instant::now() + patience;
         loop {
-            match self.share_of(frequency) {
+            match self.share_of_recorded(frequency, rate) {
                 Some(share) if share > 0.8 => return Ok(()),
                 share if Instant::now() > deadline => {
                     bail!("share of {frequency} Hz in what linphone hears: {share:?}")
@@ -214,11 +227,13 @@ fn configuration_text(user: &str, address: &str, sip_port: u16, encryption: Medi
         MediaEncryption::Dtls => "dtls",
         MediaEncryption::None => "none",
     };
+    // Where it is mandatory, plain RTP is neither sent nor played.
+    let mandatory = u8::from(encryption != "none");
     // Two ports each.
     let rtp_port = 2 * sip_port;
     format!(
         "[sip]\nsip_port={sip_port}\nsip_tcp_port=0\nsip_tls_port=0\ndefault_proxy=-1\n\
-         media_encryption={encryption}\nmedia_encryption_mandatory=1\nguess_hostname=0\n\
+         media_encryption={encryption}\nmedia_encryption_mandatory={mandatory}\nguess_hostname=0\n\
          register_only_when_network_is_up=0\ncontact=\"{user}\" <sip:{user}@{address}>\n\
          [rtp]\naudio_rtp_port={rtp_port}\n[video]\nenabled=0\ncapture=0\ndisplay=0\n[sound]\nechocancellation=0\n"
     )
