@@ -23,15 +23,19 @@ pub fn demo(flags: &[String]) -> Result<(), String> {
 
 /// Builds the server and the benchmark in release mode and runs what is named.
 pub fn bench(arguments: &[String]) -> Result<(), String> {
-    let Some(("relay", flags)) = arguments.split_first().map(|(name, flags)| (name.as_str(), flags)) else {
-        return Err(
-            "the benchmark that runs by itself is `bench relay`; `cargo bench` runs those of single crates".into()
-        );
+    let (program, flags) = match arguments.split_first().map(|(name, flags)| (name.as_str(), flags)) {
+        Some(("relay", flags)) => ("relay-bench", flags),
+        Some(("sip", flags)) => ("sip-bench", flags),
+        _ => {
+            return Err("the benchmarks that run by themselves are `bench relay` and `bench sip`; \
+                        `cargo bench` runs those of single crates"
+                .into());
+        }
     };
     setup::for_bench()?;
     run(cargo().args(["build", "--release", "--package", "sallyport", "--package", "sallyport-benches", "--bins"]))?;
     let built = target_directory().join("release");
-    run(Command::new(built.join("relay-bench")).arg("--sallyport").arg(built.join("sallyport")).args(flags))
+    run(Command::new(built.join(program)).arg("--sallyport").arg(built.join("sallyport")).args(flags))
 }
 
 type Stage = (&'static str, fn() -> Result<(), String>);
@@ -48,6 +52,7 @@ const STAGES: &[Stage] = &[
     ("fuzz", || crate::fuzz::fuzz(&[])),
     ("demo", || demo(&[])),
     ("bench", || bench(&["relay".into(), "--smoke".into()])),
+    ("sip-bench", || bench(&["sip".into(), "--smoke".into()])),
     // Each once: that they run, not how fast.
     ("micro", || {
         run(cargo().args(["bench", "--quiet", "--package", "sallyport-benches", "--benches", "--", "--test"]))
