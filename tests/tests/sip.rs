@@ -1,6 +1,6 @@
 //! Real SIP peers against the server's own SIP, without an SBC between.
 
-use std::io::Write;
+use std::io::{BufRead, BufReader, Write};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -110,6 +110,32 @@ fn sipp_calls_echo_over_udp_and_tcp_with_md5() {
         ensure!(server.metric("sallyport_sip_logins_total", "MD5")? == 100.0);
         wait_until("calls are left", || Ok(server.metric("sallyport_sip_calls", "")? == 0.0))?;
         wait_until("ports are left", || Ok(server.metric("sallyport_ports_in_use", "")? == 0.0))?;
+        Ok(())
+    };
+    scenario().unwrap_or_else(|error| panic!("{error:#}"));
+}
+
+/// Of the default addresses one is taken: everything else is served all the same.
+#[test]
+fn a_default_address_that_is_taken_turns_sip_off_and_says_so() {
+    if !namespace::is_permitted() {
+        return;
+    }
+    let scenario = || -> anyhow::Result<()> {
+        namespace::enter()?;
+        let _taken = std::net::UdpSocket::bind("127.0.0.1:5060")?;
+        let mut child = Command::new(sallyport_tests::server::built_beside_this()?)
+            .args(["--media", "127.0.0.1", "--workers", "1"])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()?;
+        let mut lines = BufReader::new(child.stdout.take().context("piped")?).lines().map_while(Result::ok);
+        let introduction: Vec<String> = lines.by_ref().take_while(|line| !line.starts_with("try ")).collect();
+        child.kill()?;
+        let errors = String::from_utf8(child.wait_with_output()?.stderr)?;
+        ensure!(introduction.iter().any(|line| line == "sip      off"), "{introduction:?}");
+        ensure!(introduction.iter().any(|line| line.starts_with("ng ")), "{introduction:?}");
+        ensure!(errors.contains("UDP 127.0.0.1:5060, where SIP is served by default, is taken"), "{errors}");
         Ok(())
     };
     scenario().unwrap_or_else(|error| panic!("{error:#}"));

@@ -5,6 +5,7 @@
 
 mod calls;
 mod forks;
+mod hostile;
 mod model;
 mod offers;
 mod registrations;

@@ -38,6 +38,8 @@ pub(crate) struct World {
     pub(crate) session: Session,
     pub(crate) phones: BTreeMap<SocketAddr, Phone>,
     pub(crate) now: Instant,
+    /// All that we were sent.
+    pub(crate) heard: Vec<Vec<u8>>,
     /// The last message of each phone.
     pub(crate) last: HashMap<SocketAddr, Vec<u8>>,
     /// What crossed the network: `alice INVITE`, `us>bob INVITE`.
@@ -125,6 +127,7 @@ impl World {
             session: Session::new(session, clocks, [7; 32]),
             phones: BTreeMap::new(),
             now,
+            heard: Vec::new(),
             last: HashMap::new(),
             log: Vec::new(),
             sent: Vec::new(),
@@ -357,6 +360,14 @@ impl World {
         self.settle();
     }
 
+    pub(crate) fn all_workers_say_idle(&mut self) {
+        let calls: Vec<CallKey> = self.open.keys().copied().collect();
+        for call in calls {
+            self.session.handle_event(self.now, control::WorkerId(0), Event::Idle { call });
+        }
+        self.settle();
+    }
+
     fn deliver(&mut self, flow: Flow, bytes: &[u8]) {
         let carriage = if flow.transport == Transport::Udp { Carriage::Datagram } else { Carriage::Stream };
         let message = match receive(bytes, carriage, &Limits::default()) {
@@ -365,6 +376,7 @@ impl World {
         };
         let back = Flow { local: flow.peer, peer: flow.local, ..flow };
         if flow.peer == address(US) {
+            self.heard.push(bytes.to_vec());
             let phone = self.phones.get(&flow.local).expect("a phone");
             let back = Flow { connection: phone.connection, ..back };
             self.b2bua.handle_message(self.now, message, back);
