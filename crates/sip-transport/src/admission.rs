@@ -6,16 +6,32 @@ use std::time::Instant;
 
 use crate::{Refusal, TransportLimits};
 
-/// An IPv4 address or an IPv6 /64, since whoever has one address of a /64 has them all.
+/// An IPv6 /48, all of which a site may have, counts as much as this many of its /64.
+const SITE: usize = 8;
+
+/// An IPv4 address or an IPv6 /64, since whoever has one address of a /64 has them all; or a site. With the length of its prefix.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub(crate) struct Source(IpAddr);
+pub(crate) struct Source(IpAddr, u32);
 
 impl Source {
     pub(crate) fn of(ip: IpAddr) -> Self {
         match ip.to_canonical() {
-            IpAddr::V4(ip) => Self(ip.into()),
-            IpAddr::V6(ip) => Self(std::net::Ipv6Addr::from_bits(ip.to_bits() & !u128::from(u64::MAX)).into()),
+            IpAddr::V4(ip) => Self(ip.into(), 32),
+            IpAddr::V6(ip) => Self::prefix(ip, 64),
         }
+    }
+
+    /// The site of an IPv6 address.
+    fn site(ip: IpAddr) -> Option<Self> {
+        match ip.to_canonical() {
+            IpAddr::V4(_) => None,
+            IpAddr::V6(ip) => Some(Self::prefix(ip, 48)),
+        }
+    }
+
+    fn prefix(ip: std::net::Ipv6Addr, length: u32) -> Self {
+        let host = 128 - length;
+        Self(std::net::Ipv6Addr::from_bits(ip.to_bits() >> host << host).into(), length)
     }
 }
 
@@ -68,15 +84,19 @@ impl Admission {
         if !self.message(now, ip) {
             return Err(Refusal::Rate);
         }
-        let held = self.connections_by_source.get(&Source::of(ip)).copied().unwrap_or(0);
-        if held >= self.max_per_source && !self.is_trusted(ip) {
+        let held = |source| self.connections_by_source.get(&source).copied().unwrap_or(0);
+        let is_full = held(Source::of(ip)) >= self.max_per_source
+            || Source::site(ip).is_some_and(|site| held(site) >= self.max_per_source.saturating_mul(SITE));
+        if is_full && !self.is_trusted(ip) {
             return Err(Refusal::ConnectionsPerSource);
         }
         if self.connections >= self.max_connections {
             return Err(Refusal::Connections);
         }
         self.connections += 1;
-        *self.connections_by_source.entry(Source::of(ip)).or_default() += 1;
+        for source in [Some(Source::of(ip)), Source::site(ip)].into_iter().flatten() {
+            *self.connections_by_source.entry(source).or_default() += 1;
+        }
         Ok(())
     }
 
@@ -95,11 +115,12 @@ impl Admission {
 
     pub(crate) fn disconnect(&mut self, ip: IpAddr) {
         self.connections = self.connections.saturating_sub(1);
-        let source = Source::of(ip);
-        if let Some(held) = self.connections_by_source.get_mut(&source) {
-            *held = held.saturating_sub(1);
-            if *held == 0 {
-                self.connections_by_source.remove(&source);
+        for source in [Some(Source::of(ip)), Source::site(ip)].into_iter().flatten() {
+            if let Some(held) = self.connections_by_source.get_mut(&source) {
+                *held = held.saturating_sub(1);
+                if *held == 0 {
+                    self.connections_by_source.remove(&source);
+                }
             }
         }
     }
@@ -109,9 +130,14 @@ impl Admission {
         if self.is_trusted(ip) {
             return true;
         }
-        let source = Source::of(ip);
+        self.take(now, Source::of(ip), 1.0) && Source::site(ip).is_none_or(|site| self.take(now, site, SITE as f64))
+    }
+
+    /// One message of a source that has this many shares.
+    fn take(&mut self, now: Instant, source: Source, shares: f64) -> bool {
+        let (rate, burst) = (self.rate * shares, self.burst * shares);
         if !self.recent.contains_key(&source) {
-            let bucket = self.older.remove(&source).unwrap_or(Bucket { tokens: self.burst, filled: now });
+            let bucket = self.older.remove(&source).unwrap_or(Bucket { tokens: burst, filled: now });
             if self.recent.len() >= self.max_recent {
                 self.older = std::mem::take(&mut self.recent);
             }
@@ -119,7 +145,7 @@ impl Admission {
         }
         let Some(bucket) = self.recent.get_mut(&source) else { return false };
         let elapsed = now.saturating_duration_since(bucket.filled).as_secs_f64();
-        bucket.tokens = (bucket.tokens + elapsed * self.rate).min(self.burst);
+        bucket.tokens = (bucket.tokens + elapsed * rate).min(burst);
         bucket.filled = now;
         let is_allowed = bucket.tokens >= 1.0;
         if is_allowed {
@@ -182,6 +208,24 @@ mod tests {
         assert_eq!(Source::of(ip("2001:db8::1")), Source::of(ip("2001:db8::ffff:0:1")));
         assert_ne!(Source::of(ip("2001:db8::1")), Source::of(ip("2001:db8:0:1::1")));
         assert_eq!(Source::of(ip("::ffff:192.0.2.1")), Source::of(ip("192.0.2.1")));
+    }
+
+    #[test]
+    fn the_networks_of_a_site_share_a_bound() {
+        let now = moment();
+        let mut admission = admission(|limits| limits.connections_per_source = 2);
+        let network = |number: u16| ip(&format!("2001:db8:7:{number:x}::1"));
+        let connected = (0..100).filter(|&number| admission.connect(now, network(number)).is_ok()).count();
+        assert_eq!(connected, 2 * SITE);
+        assert!(admission.connect(now, ip("2001:db8:8::1")).is_ok(), "another site");
+        (0..16).for_each(|number| admission.disconnect(network(number)));
+        admission.disconnect(ip("2001:db8:8::1"));
+        assert!(admission.connections_by_source.is_empty());
+        let each = (0..1000).map(|number| (0..100).filter(|_| admission.message(now, network(number))).count());
+        let passed: usize = each.sum();
+        let burst = 20;
+        assert!(passed <= burst * SITE, "{passed}");
+        assert!(admission.message(now, ip("2001:db8:9::1")), "another site");
     }
 
     #[test]

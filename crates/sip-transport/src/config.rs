@@ -68,7 +68,7 @@ pub struct BoundListener {
     pub sent_by: SentBy,
 }
 
-/// Caps on what peers may cost. A source is an IPv4 address or an IPv6 /64.
+/// Caps on what peers may cost. A source is an IPv4 address or an IPv6 /64; all /64 of a /48 have what eight of them have.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct TransportLimits {
     /// Caps on one message; `head_bytes + body_bytes` bounds a WebSocket message too.
