@@ -97,7 +97,7 @@ impl Gate {
             counters.barred += 1;
             return Admission::Refused(StatusCode::FORBIDDEN, Headers::new());
         }
-        let stale = match self.digest.verify(now, request, &self.users) {
+        let stale = match self.digest.verify_from(now, source, request, &self.users) {
             Verification::Accepted(accepted) => {
                 *counters.logins.entry(accepted.algorithm.to_string()).or_default() += 1;
                 return Admission::Caller(Caller::User(accepted.username.clone()), Some(accepted));
@@ -105,10 +105,14 @@ impl Gate {
             Verification::Exempt | Verification::Missing => false,
             Verification::Stale(_) => true,
             Verification::Rejected(fault) => {
+                // All other faults can come from a forged source, and guess no password.
+                let is_guess = matches!(fault, DigestFault::Mismatch);
                 let fault = label(fault);
                 *counters.rejected_credentials.entry(fault).or_default() += 1;
                 facts.push(Fact::WrongCredentials { source: flow.peer, fault });
-                self.failures.record(now, source);
+                if is_guess {
+                    self.failures.record(now, source);
+                }
                 if self.failures.is_blocked(now, source) {
                     facts.push(Fact::Barred { source: flow.peer });
                 }
@@ -116,7 +120,7 @@ impl Gate {
             }
         };
         counters.challenges += 1;
-        let challenge = self.digest.challenge(now, request, stale);
+        let challenge = self.digest.challenge_from(now, source, request, stale);
         let mut headers = Headers::new();
         headers.copy(&challenge.headers, name::WWW_AUTHENTICATE);
         Admission::Refused(challenge.status(), headers)

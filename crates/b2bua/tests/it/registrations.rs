@@ -277,6 +277,53 @@ fn nobody_elsewhere_ends_or_turns_a_call_by_knowing_its_tags() {
     let _ = alice;
 }
 
+/// A REGISTER of Bob's, with credentials for a nonce that was sent to `challenged`.
+fn with_nonce_of(world: &mut World, challenged: &str, account: &Account, number: u32) -> Request {
+    let mut request = registration("bob", BOB, 600);
+    request.headers.set("CSeq", CSeq { number: 2 * number + 1, method: Method::Register });
+    request.headers.set("Call-ID", format!("forged-{number}"));
+    let via = |name: &str| format!("SIP/2.0/UDP {BOB};rport;branch=z9hG4bK{name}{number}");
+    let mut first = request.clone();
+    first.headers.push_front("Via", via("a"));
+    let answer = deliver(world, challenged, &first);
+    let challenge = match receive(answer.as_bytes(), Carriage::Datagram, &Limits::default()).message().unwrap() {
+        sip::Message::Response(response) => response,
+        sip::Message::Request(_) => panic!("{answer}"),
+    };
+    let mut next = next_attempt(&request);
+    let mut digest = DigestSession::new(DigestPolicy::default(), [3; 32]);
+    digest.answer(std::slice::from_ref(account), &mut next, &challenge).unwrap();
+    next.headers.push_front("Via", via("b"));
+    next
+}
+
+/// Who forges its source does not see the challenge that goes there.
+#[test]
+fn a_forged_source_is_neither_barred_nor_registered() {
+    const EVE: &str = "192.0.2.66:5060";
+    let mut world = world();
+    world.deaf.push(address(BOB));
+    let failures = usize::try_from(B2buaConfig::new("x").limits.failures).unwrap();
+    for number in 0..u32::try_from(failures).unwrap() + 5 {
+        let wrong = with_nonce_of(&mut world, EVE, &account("bob", "wrong"), number);
+        let answer = deliver(&mut world, BOB, &wrong);
+        assert!(answer.starts_with("SIP/2.0 401 ") && answer.contains("stale=true"), "{answer}");
+        let malformed = {
+            let mut request = registration("bob", BOB, 600);
+            request.headers.push_front("Via", format!("SIP/2.0/UDP {BOB};branch=z9hG4bKc{number}"));
+            request.headers.set("Authorization", "Digest username=\"bob");
+            request
+        };
+        assert!(deliver(&mut world, BOB, &malformed).starts_with("SIP/2.0 401 "));
+    }
+    let right = with_nonce_of(&mut world, EVE, &account("bob", "builder"), 98);
+    assert!(deliver(&mut world, BOB, &right).starts_with("SIP/2.0 401 "), "a right password with the nonce of another");
+    assert_eq!(world.b2bua.len().1, 0);
+    let own = with_nonce_of(&mut world, BOB, &account("bob", "builder"), 99);
+    assert!(deliver(&mut world, BOB, &own).starts_with("SIP/2.0 200 "));
+    assert_eq!(world.b2bua.len().1, 1);
+}
+
 /// A scanner learns nothing: who exists and who does not get the same words.
 #[test]
 fn unknown_users_are_challenged_like_known_ones() {

@@ -62,7 +62,8 @@ impl FailureLimit {
     }
 }
 
-fn network(source: IpAddr) -> IpAddr {
+/// An IPv4 address or an IPv6 /64.
+pub(super) fn network(source: IpAddr) -> IpAddr {
     match source.to_canonical() {
         IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX))),
         v4 @ IpAddr::V4(_) => v4,

@@ -15,8 +15,8 @@ const MAC_LEN: usize = 16;
 /// Issue time in milliseconds since the start (8 bytes) and a random part (8 bytes).
 type Stamp = [u8; 16];
 
-/// Makes nonces: a stamp, and a MAC over stamp and realm under a secret that lives as long as two lifetimes of a nonce.
-/// The client's address is not part of it: behind NAT it changes.
+/// Makes nonces: a stamp, and a MAC over stamp and scope (the realm, and the client's network where it is to be bound to that) under a
+/// secret that lives as long as two lifetimes of a nonce. The client's port is not part of it: behind NAT it changes.
 pub(super) struct NonceMint {
     start: Instant,
     lifetime: Duration,

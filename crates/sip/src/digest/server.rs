@@ -2,8 +2,10 @@
 
 use super::algorithm::{Computation, DigestAlgorithm, Ha1, HashAlgorithm, session_key};
 use super::credentials::{AuthenticationInfo, Challenge, Counted, Credentials, Qop};
+use super::failures::network;
 use super::nonce::{NonceMint, NonceState};
 use crate::{Method, Request, Response, StatusCode, name};
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
@@ -100,7 +102,7 @@ pub enum Verification {
     Accepted(Box<Accepted>),
     /// No credentials for this realm: challenge.
     Missing,
-    /// The digest is right, the nonce is not: challenge with `stale`. No failed login.
+    /// The nonce is not right, and the digest is or was not looked at: challenge with `stale`. No failed login.
     Stale(StaleNonce),
     /// Challenge without `stale`, and count a failed login.
     Rejected(DigestFault),
@@ -141,6 +143,8 @@ pub struct Accepted {
     credentials: Credentials,
     counted: Counted,
     key: Zeroizing<String>,
+    /// Of its nonce.
+    scope: String,
 }
 
 impl DigestServer {
@@ -158,16 +162,41 @@ impl DigestServer {
 
     /// 401 or 407 with one header for each algorithm, without a To tag.
     pub fn challenge(&mut self, now: Instant, request: &Request, stale: bool) -> Response {
+        let challenges = self.challenges(now, stale);
+        self.challenge_with(request, challenges)
+    }
+
+    /// The same, for this source: an IPv4 address or an IPv6 /64. Its nonce is good for [`DigestServer::verify_from`] from there alone.
+    pub fn challenge_from(&mut self, now: Instant, source: IpAddr, request: &Request, stale: bool) -> Response {
+        let scope = self.scope(Some(source));
+        let challenges = self.challenges_within(now, &scope, stale);
+        self.challenge_with(request, challenges)
+    }
+
+    fn challenge_with(&self, request: &Request, challenges: Vec<Challenge>) -> Response {
         let mut response = request.respond(self.config.authenticator.status());
-        for challenge in self.challenges(now, stale) {
+        for challenge in challenges {
             response.headers.push(self.config.authenticator.challenge_name(), challenge);
         }
         response
     }
 
+    /// What a nonce is good for.
+    fn scope(&self, source: Option<IpAddr>) -> String {
+        match source {
+            Some(source) => format!("{} {}", self.config.realm, network(source)),
+            None => self.config.realm.clone(),
+        }
+    }
+
     /// One challenge for each algorithm, most preferred first.
     pub fn challenges(&mut self, now: Instant, stale: bool) -> Vec<Challenge> {
-        let nonce = self.mint.issue(now, &self.config.realm);
+        let scope = self.scope(None);
+        self.challenges_within(now, &scope, stale)
+    }
+
+    fn challenges_within(&mut self, now: Instant, scope: &str, stale: bool) -> Vec<Challenge> {
+        let nonce = self.mint.issue(now, scope);
         let challenge = |&algorithm| Challenge {
             realm: self.config.realm.clone(),
             nonce: nonce.clone(),
@@ -181,6 +210,29 @@ impl DigestServer {
 
     /// Verifies a request's credentials. Memory is used, and a count marked as used, only when the response is right.
     pub fn verify(&mut self, now: Instant, request: &Request, users: &impl UserTable) -> Verification {
+        self.verify_within(now, None, request, users)
+    }
+
+    /// The same for a request from this source, with a nonce of [`DigestServer::challenge_from`]. The nonce is looked at first: with
+    /// one that was not sent there the digest, right or wrong, is neither a login nor a failed one. Who only forges its source
+    /// therefore can do neither in the name of that source.
+    pub fn verify_from(
+        &mut self,
+        now: Instant,
+        source: IpAddr,
+        request: &Request,
+        users: &impl UserTable,
+    ) -> Verification {
+        self.verify_within(now, Some(source), request, users)
+    }
+
+    fn verify_within(
+        &mut self,
+        now: Instant,
+        source: Option<IpAddr>,
+        request: &Request,
+        users: &impl UserTable,
+    ) -> Verification {
         if matches!(request.method(), Method::Ack | Method::Cancel) {
             return Verification::Exempt;
         }
@@ -202,7 +254,7 @@ impl DigestServer {
             }
         }
         match (found, fault) {
-            (Some(credentials), _) => self.verify_credentials(now, request, credentials, users),
+            (Some(credentials), _) => self.verify_credentials(now, source, request, credentials, users),
             (None, Some(fault)) => Verification::Rejected(fault),
             (None, None) => Verification::Missing,
         }
@@ -211,6 +263,7 @@ impl DigestServer {
     fn verify_credentials(
         &mut self,
         now: Instant,
+        source: Option<IpAddr>,
         request: &Request,
         credentials: Credentials,
         users: &impl UserTable,
@@ -222,6 +275,13 @@ impl DigestServer {
         let Some(counted) = credentials.counted.clone().filter(|counted| self.config.qop.contains(&counted.qop)) else {
             return Verification::Rejected(DigestFault::QopNotOffered);
         };
+        let scope = self.scope(source);
+        let nonce = self.mint.inspect(now, &scope, &credentials.nonce);
+        match nonce {
+            NonceState::Expired if source.is_some() => return Verification::Stale(StaleNonce::Expired),
+            NonceState::Foreign if source.is_some() => return Verification::Stale(StaleNonce::Unknown),
+            _ => {}
+        }
         let known = users
             .ha1(&credentials.username, &self.config.realm, algorithm.hash)
             .filter(|ha1| ha1.hash() == algorithm.hash);
@@ -244,7 +304,7 @@ impl DigestServer {
         if !(equal & is_known) {
             return Verification::Rejected(DigestFault::Mismatch);
         }
-        let stamp = match self.mint.inspect(now, &self.config.realm, &credentials.nonce) {
+        let stamp = match nonce {
             NonceState::Fresh(stamp) => stamp,
             NonceState::Expired => return Verification::Stale(StaleNonce::Expired),
             NonceState::Foreign => return Verification::Stale(StaleNonce::Unknown),
@@ -260,6 +320,7 @@ impl DigestServer {
             credentials,
             counted,
             key,
+            scope,
         }))
     }
 
@@ -278,7 +339,7 @@ impl DigestServer {
         }
         .response();
         let info = AuthenticationInfo {
-            nextnonce: next.then(|| self.mint.issue(now, &self.config.realm)),
+            nextnonce: next.then(|| self.mint.issue(now, &accepted.scope)),
             rspauth: Some(rspauth),
             cnonce: Some(accepted.counted.cnonce.clone()),
             nc: Some(nc),
