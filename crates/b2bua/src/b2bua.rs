@@ -293,8 +293,15 @@ impl B2bua {
     pub(crate) fn enqueue(&mut self, now: Instant, number: CallNumber, job: Job) {
         let Some(call) = self.calls.get_mut(&number) else { return };
         if call.is_crowded(&job) {
-            if let Job::Event(_, CallEvent::Request { server, request, .. }) = job {
-                let _ = self.ua.respond(now, server, request.respond(sip::StatusCode::SERVER_INTERNAL_ERROR));
+            let status = sip::StatusCode::SERVER_INTERNAL_ERROR;
+            match job {
+                Job::Event(_, CallEvent::Request { server, request, .. }) => {
+                    let _ = self.ua.respond(now, server, request.respond(status));
+                }
+                Job::Event(_, CallEvent::Offer { dialog, .. } | CallEvent::OfferWanted { dialog }) => {
+                    let _ = self.ua.refuse(now, dialog, status, &sip::Headers::new());
+                }
+                _ => {}
             }
             return;
         }

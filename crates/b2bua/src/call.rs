@@ -140,8 +140,8 @@ pub(crate) struct Spec {
     /// Where it is; it is to be located otherwise.
     pub(crate) target: Option<Target>,
     pub(crate) policy: LegPolicy,
-    /// Its place among the trunks.
-    pub(crate) trunk: Option<usize>,
+    /// The name of the trunk.
+    pub(crate) trunk: Option<String>,
     /// The user whose contact it is.
     pub(crate) user: Option<String>,
 }
@@ -171,7 +171,8 @@ pub(crate) struct Call {
     /// The session's Call-ID.
     pub(crate) session: String,
     pub(crate) caller: CallerLeg,
-    pub(crate) who: Caller,
+    /// Who is at the caller's end, where that can be proven: after a transfer that is somebody else.
+    pub(crate) who: Option<Caller>,
     /// The caller's INVITE, without its body.
     pub(crate) request: Request,
     /// The caller's description, unless it left the offer to the called party.
@@ -220,7 +221,15 @@ impl Call {
     }
 
     pub(crate) fn is_crowded(&self, job: &Job) -> bool {
-        let optional = matches!(job, Job::Event(_, CallEvent::Request { .. } | CallEvent::Progress { .. }));
+        let Job::Event(_, event) = job else { return false };
+        // What takes an offer back follows an offer.
+        let optional = matches!(
+            event,
+            CallEvent::Request { .. }
+                | CallEvent::Progress { .. }
+                | CallEvent::Offer { .. }
+                | CallEvent::OfferWanted { .. }
+        );
         optional && self.queue.len() >= MAX_QUEUE
     }
 
@@ -260,17 +269,6 @@ impl Call {
         match end {
             End::Caller => self.caller.tag.clone(),
             End::Called => self.winner().map(|branch| branch.tag.clone()).unwrap_or_default(),
-        }
-    }
-
-    /// Who is at this place, where that can be proven.
-    pub(crate) fn party(&self, place: Place) -> Option<Caller> {
-        match place {
-            Place::Caller => Some(self.who.clone()),
-            Place::Branch(index) => {
-                let spec = &self.branches.get(index)?.spec;
-                spec.trunk.map(Caller::Trunk).or_else(|| spec.user.clone().map(Caller::User))
-            }
         }
     }
 

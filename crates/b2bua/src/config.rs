@@ -62,6 +62,12 @@ impl B2buaConfig {
     }
 }
 
+impl B2buaConfig {
+    pub(crate) fn trunk(&self, name: &str) -> Option<&Trunk> {
+        self.trunks.iter().find(|trunk| trunk.name == name)
+    }
+}
+
 /// Upper bounds.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Limits {

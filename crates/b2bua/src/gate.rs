@@ -58,13 +58,14 @@ impl Gate {
     }
 
     /// The trunk that this request comes from.
-    fn trunk(&self, trunks: &[Trunk], flow: &Flow) -> Option<usize> {
+    pub(crate) fn trunk(&self, trunks: &[Trunk], flow: &Flow) -> Option<String> {
         let names = self.identities.get(&flow.connection).filter(|_| flow.connection != 0);
-        trunks.iter().position(|trunk| {
+        let of = |trunk: &&Trunk| {
             let named = |name: &String| trunk.identities.iter().any(|own| own.eq_ignore_ascii_case(name));
             names.is_some_and(|names| names.iter().any(named))
                 || trunk.addresses.iter().any(|&network| is_within(flow.peer.ip(), network))
-        })
+        };
+        trunks.iter().find(of).map(|trunk| trunk.name.clone())
     }
 
     /// A call: of a trunk, or of a user.

@@ -52,17 +52,15 @@ impl fmt::Display for Pattern {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Caller {
     User(String),
-    /// Its place among the trunks.
-    Trunk(usize),
+    /// By its name, which a reload leaves to it.
+    Trunk(String),
 }
 
 /// The first route that this caller may take to this user.
 pub(crate) fn find<'a>(config: &'a B2buaConfig, caller: &Caller, user: &str) -> Option<&'a Route> {
     let may = |route: &&Route| match (&route.from, caller) {
         (RouteSource::Anybody, _) | (RouteSource::Users, Caller::User(_)) => true,
-        (RouteSource::Trunk(name), Caller::Trunk(index)) => {
-            config.trunks.get(*index).is_some_and(|trunk| trunk.name == *name)
-        }
+        (RouteSource::Trunk(name), Caller::Trunk(own)) => name == own,
         _ => false,
     };
     config.routes.iter().filter(may).find(|route| route.pattern.fits(user))

@@ -249,7 +249,7 @@ impl B2bua {
     ) -> bool {
         let seed = self.seed();
         let Some(branch) = call.branches.get_mut(index) else { return false };
-        let Some(trunk) = branch.spec.trunk.and_then(|place| self.config.trunks.get(place)) else { return false };
+        let Some(trunk) = branch.spec.trunk.as_deref().and_then(|name| self.config.trunk(name)) else { return false };
         let Some(account) = trunk.account.clone() else { return false };
         let digest = branch.digest.get_or_insert_with(|| DigestSession::new(DigestPolicy::default(), seed));
         match digest.answer(&[account], request, response) {

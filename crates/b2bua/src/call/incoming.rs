@@ -91,9 +91,7 @@ impl B2bua {
         let route = routes::find(&self.config, &who, &user).ok_or(Refused::plain(StatusCode::NOT_FOUND, "no route"))?;
         let to = route.to.clone();
         let policy = match &who {
-            Caller::Trunk(trunk) => {
-                self.config.trunks.get(*trunk).map(|trunk| trunk.policy.clone()).unwrap_or_default()
-            }
+            Caller::Trunk(trunk) => self.config.trunk(trunk).map(|trunk| trunk.policy.clone()).unwrap_or_default(),
             Caller::User(_) => self.config.phones.clone(),
         };
         let body = Body::of(&request.headers, request.body()).filter(Body::has_sdp);
@@ -126,7 +124,7 @@ impl B2bua {
                 over: false,
                 accepted: false,
             },
-            who,
+            who: Some(who),
             max_forwards,
             loop_token,
             echo: to == Destination::Echo,
@@ -175,12 +173,17 @@ impl B2bua {
                 vec![self.contacts(user)]
             }
             Destination::Trunk(name) => {
-                let found = self.config.trunks.iter().enumerate().find(|(_, trunk)| trunk.name == *name);
-                let Some((place, trunk)) = found else {
+                let Some(trunk) = self.config.trunk(name) else {
                     return Err(Refused::plain(StatusCode::NOT_FOUND, "no such trunk"));
                 };
                 let uri = with_user(&trunk.uri, user);
-                vec![vec![Spec { uri, target: None, policy: trunk.policy.clone(), trunk: Some(place), user: None }]]
+                vec![vec![Spec {
+                    uri,
+                    target: None,
+                    policy: trunk.policy.clone(),
+                    trunk: Some(name.clone()),
+                    user: None,
+                }]]
             }
             Destination::Targets(groups) => {
                 let of = |target: &UriTarget| match target {

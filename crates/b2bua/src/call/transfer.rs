@@ -16,8 +16,11 @@ use sip::{
 
 use super::{Branch, Call, End, OwnOffer, Place, Spec, Then};
 use crate::policy;
-use crate::routes::{self, Caller};
+use crate::routes;
 use crate::{B2bua, Refer, description};
+
+/// Branches that a call may have had; beyond, it is not transferred any more.
+const MAX_BRANCHES: usize = 64;
 
 /// A transfer under way.
 pub(crate) struct Transfer {
@@ -68,17 +71,11 @@ impl B2bua {
         if uri.header(name::REPLACES).is_some() || uri.param("method").is_some_and(|method| method != "INVITE") {
             return Err(StatusCode::DECLINE);
         }
-        // Whoever refers us pays: its routes are asked.
-        let who = match from {
-            End::Caller => call.who.clone(),
-            End::Called => {
-                let spec = call.winner().map(|branch| &branch.spec);
-                match spec.and_then(|spec| spec.trunk) {
-                    Some(trunk) => Caller::Trunk(trunk),
-                    None => Caller::User(spec.and_then(|spec| spec.uri.as_sip()?.user_unescaped()).unwrap_or_default()),
-                }
-            }
-        };
+        if call.branches.len() >= MAX_BRANCHES {
+            return Err(StatusCode::DECLINE);
+        }
+        // Whoever refers us pays: its routes are asked. Who is neither a user nor a trunk has none.
+        let who = self.party(call, place).ok_or(StatusCode::FORBIDDEN)?;
         let user = uri.user_unescaped().unwrap_or_default();
         let route = routes::find(&self.config, &who, &user).ok_or(StatusCode::NOT_FOUND)?.to.clone();
         let groups = self.targets(&route, &user).map_err(|_| StatusCode::NOT_FOUND)?;
@@ -176,6 +173,7 @@ impl B2bua {
             let _ = self.ua.bye(now, dialog, Some(Reason::sip(StatusCode::OK, "transferred")));
             self.by_dialog.remove(&dialog);
         }
+        let party = self.party(call, Place::Branch(index));
         let Some(branch) = call.branches.get_mut(index) else { return };
         branch.over = true;
         match from {
@@ -189,6 +187,7 @@ impl B2bua {
                 let (Some(leg), Some(dialog)) = (branch.leg, branch.dialog.take()) else { return };
                 let flow = branch.target.as_ref().map_or(call.caller.flow, |target| target.flow);
                 let (policy, tag) = (branch.spec.policy.clone(), branch.tag.clone());
+                call.who = party;
                 call.caller =
                     super::CallerLeg { leg, dialog: Some(dialog), flow, policy, tag, over: false, accepted: true };
                 self.by_leg.insert(leg, (call.number, Place::Caller));

@@ -24,7 +24,7 @@ impl B2bua {
         flow: Flow,
     ) {
         let call = self.by_dialog.get(&dialog).and_then(|(number, place)| Some((self.calls.get(number)?, *place)));
-        let party = call.and_then(|(call, place)| call.party(place));
+        let party = call.and_then(|(call, place)| self.party(call, place));
         let mut facts = Vec::new();
         let admission = match party {
             Some(Caller::User(_)) => self.gate.authenticate(now, &request, &flow, &mut self.counters, &mut facts),
@@ -50,6 +50,16 @@ impl B2bua {
             self.tell(Fact::Elsewhere { source: flow.peer });
         }
         let _ = self.ua.respond_once(server, response);
+    }
+
+    /// Who is at this place, where that can be proven: a user, or a trunk.
+    pub(super) fn party(&self, call: &Call, place: Place) -> Option<Caller> {
+        let Place::Branch(index) = place else { return call.who.clone() };
+        let branch = call.branches.get(index)?;
+        let by_spec =
+            branch.spec.trunk.clone().map(Caller::Trunk).or_else(|| branch.spec.user.clone().map(Caller::User));
+        let of_flow = || self.gate.trunk(&self.config.trunks, &branch.target.as_ref()?.flow).map(Caller::Trunk);
+        by_spec.or_else(of_flow)
     }
 
     pub(super) fn request_within(

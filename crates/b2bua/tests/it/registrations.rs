@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use sallyport_b2bua::{B2buaConfig, Fact, User, Users};
+use sallyport_b2bua::{B2buaConfig, Destination, Fact, Pattern, Refer, Route, RouteSource, User, Users};
 use sip::{
     Account, Authenticator, CSeq, CallEvent, Carriage, DigestPolicy, DigestSession, Limits, Method, Request, Response,
     StatusCode, Transport, Uri, next_attempt, receive,
 };
 use zeroize::Zeroizing;
 
-use crate::world::{ALICE, BOB, US, World, address, plain};
+use crate::world::{ALICE, BOB, CAROL, US, World, address, plain};
 
 fn users() -> Users {
     let user = |name, password| User::new(name, "sallyport.example", password).unwrap();
@@ -322,6 +322,115 @@ fn a_forged_source_is_neither_barred_nor_registered() {
     let own = with_nonce_of(&mut world, BOB, &account("bob", "builder"), 99);
     assert!(deliver(&mut world, BOB, &own).starts_with("SIP/2.0 200 "));
     assert_eq!(world.b2bua.len().1, 1);
+}
+
+/// Otherwise who answers a user's call would call on with the user's rights.
+#[test]
+fn who_is_neither_user_nor_trunk_transfers_nobody_by_the_routes_of_users() {
+    const DESK: &str = "198.51.100.9:5060";
+    let route = |pattern: &str, from, at: &str| Route {
+        pattern: Pattern::new(pattern),
+        from,
+        to: Destination::Targets(vec![vec![crate::world::target(&format!("sip:{pattern}@{at}"))]]),
+    };
+    for alice_leaves in [false, true] {
+        let mut config = B2buaConfig::new("sallyport.example");
+        config.refer = Refer::Blind;
+        let routes = [route("desk", RouteSource::Anybody, DESK), route("490", RouteSource::Users, CAROL)];
+        config.routes.splice(0..0, routes);
+        let mut world = World::with_users(config, users());
+        world.add(DESK, Transport::Udp, 0);
+        register(&mut world, "bob", "builder", BOB);
+        let refer = |world: &mut World, at: &str, dialog, to: &str| {
+            let mut headers = sip::Headers::new();
+            headers.push("Refer-To", format!("<sip:{to}@sallyport.example>"));
+            let now = world.now;
+            world.phone(at).agent.send(now, dialog, Method::Refer, None, &headers).unwrap();
+            loop {
+                match world.event(at) {
+                    CallEvent::Response { response, .. } => return response.status(),
+                    CallEvent::Established { .. } => {}
+                    other => panic!("{other:?}"),
+                }
+            }
+        };
+        let first = if alice_leaves { BOB } else { DESK };
+        let to = if alice_leaves { "sip:bob@sallyport.example" } else { "sip:desk@sallyport.example" };
+        call_as(&mut world, "alice", "wonderland", ALICE, to);
+        let (leg, _) = world.incoming(first);
+        let mut desk = world.accept(first, leg, Some(plain("first", "192.0.2.20")));
+        let (alice, _) = world.answered(ALICE);
+        if alice_leaves {
+            assert_eq!(refer(&mut world, ALICE, alice, "desk"), StatusCode::ACCEPTED);
+            let (leg, _) = world.incoming(DESK);
+            desk = world.accept(DESK, leg, Some(plain("desk", "198.51.100.9")));
+            let CallEvent::Established { .. } = world.event(BOB) else { panic!() };
+            let CallEvent::Offer { dialog, .. } = world.event(BOB) else { panic!() };
+            let now = world.now;
+            world.phone(BOB).agent.answer(now, dialog, plain("bob", "192.0.2.20")).unwrap();
+            world.settle();
+        }
+        assert_eq!(refer(&mut world, DESK, desk, "490"), StatusCode::FORBIDDEN, "{alice_leaves}");
+        world.no_event(CAROL);
+        assert_eq!(world.b2bua.counters().transfers, u64::from(alice_leaves));
+    }
+}
+
+/// A reload may put other trunks before it: what a call knows of its trunk is its name.
+#[test]
+fn a_trunk_is_not_answered_with_the_credentials_of_another_after_a_reload() {
+    let config = |first: &str| {
+        let mut config = crate::world::config();
+        config.routes[0].to = Destination::Trunk("phones".into());
+        let mut other = config.trunks[0].clone();
+        other.addresses.clear();
+        other.name = "other".into();
+        config.trunks[0].account = Some(account("own", "s3cret"));
+        other.account = Some(account("others", "t0psecret"));
+        config.trunks.insert(usize::from(first == "phones"), other);
+        config
+    };
+    let mut world = World::with(config("phones"));
+    world.alice_calls_bob();
+    let (leg, first) = world.incoming(BOB);
+    world.b2bua.reconfigure(config("other"), Users::default());
+    let mut server = sip::DigestServer::new(sip::DigestServerConfig::new("carrier"), world.now, [1; 32]);
+    let challenge = server.challenge(world.now, &first, false);
+    let mut headers = sip::Headers::new();
+    headers.copy(&challenge.headers, "WWW-Authenticate");
+    let now = world.now;
+    world.phone(BOB).agent.reject(now, leg, challenge.status(), &headers).unwrap();
+    let (_, second) = world.incoming(BOB);
+    let proof = second.headers.value("Authorization").unwrap().into_owned();
+    assert!(proof.contains("\"own\"") && !proof.contains("others"), "{proof}");
+}
+
+/// While the session is at work, what else happens to a call waits: a bounded number of things.
+#[test]
+fn offers_that_are_taken_back_again_and_again_do_not_pile_up() {
+    let mut world = World::new();
+    world.established();
+    let flow = world.flow(ALICE);
+    for number in 100..160 {
+        let mut invite = forged(&world, ALICE, &Method::Invite, Some(plain("alice", "192.0.2.11")));
+        invite.headers.set("Via", format!("SIP/2.0/UDP {ALICE};branch=z9hG4bKagain{number}"));
+        for method in [Method::Invite, Method::Cancel] {
+            let mut request = Request::new(method.clone(), invite.uri().clone());
+            request.headers = invite.headers.clone();
+            request.headers.set("CSeq", CSeq { number, method: method.clone() });
+            match method {
+                Method::Invite => request.set_body(Some("application/sdp"), invite.body().to_vec()),
+                _ => request.set_body(None, Vec::new()),
+            }
+            let message = receive(&request.to_bytes(), Carriage::Datagram, &Limits::default()).message().unwrap();
+            let now = world.now;
+            world.b2bua.handle_message(now, message, flow);
+        }
+    }
+    world.settle();
+    let count = |line: &str| world.log.iter().filter(|own| *own == &format!("us>alice {line}")).count();
+    assert!(count("500 INVITE") > 20 && count("487 INVITE") > 10, "{:?}", world.log);
+    assert_eq!(world.b2bua.len().0, 1);
 }
 
 /// A scanner learns nothing: who exists and who does not get the same words.
