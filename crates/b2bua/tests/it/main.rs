@@ -10,5 +10,6 @@ mod model;
 mod offers;
 mod registrations;
 mod security;
+mod strangers;
 mod transfers;
 mod world;
