@@ -1,4 +1,5 @@
-//! A caller with many calls: one thread and one UDP socket around the user agent of our SIP crate.
+//! Callers with many calls: the user agent of our SIP crate behind UDP sockets with an address each, since the server bounds
+//! the messages of one address.
 //!
 //! ```text
 //! INVITE ─► 401 ─► INVITE with credentials ─► 200 ─► ACK ─► (held) ─► BYE ─► 200
@@ -7,8 +8,8 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::io::ErrorKind;
-use std::net::{SocketAddr, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
@@ -25,6 +26,8 @@ use sip::{
 const USER: &str = "demo";
 /// After the last call has begun: longer than a transaction waits for its response (RFC 3261 §17.1.1.2: 64 T1).
 const PATIENCE: Duration = Duration::from_secs(35);
+/// Messages that were received and not looked at.
+const QUEUE: usize = 65_536;
 
 /// Some calls at an even rate.
 #[derive(Clone, Copy, Debug)]
@@ -53,14 +56,19 @@ pub(crate) struct Outcome {
 }
 
 struct Attempt {
+    target: Target,
     began: Instant,
     authorized: Option<(DigestSession, Instant)>,
 }
 
 pub(crate) struct Generator {
     agent: UserAgent,
-    socket: UdpSocket,
-    target: Target,
+    server: SocketAddr,
+    /// With their addresses.
+    sockets: Vec<(UdpSocket, SocketAddr)>,
+    /// When, at which of the sockets, and what.
+    received: Receiver<(Instant, usize, Vec<u8>)>,
+    next: usize,
     account: Account,
     attempts: HashMap<LegId, Attempt>,
     /// Calls that were answered and are not hung up.
@@ -73,9 +81,18 @@ pub(crate) struct Generator {
 }
 
 impl Generator {
-    pub(crate) fn new(server: SocketAddr, password: &str) -> anyhow::Result<Self> {
-        let socket = UdpSocket::bind((server.ip(), 0))?;
-        let local = socket.local_addr()?;
+    /// So many callers, who call this server.
+    pub(crate) fn new(server: SocketAddr, password: &str, callers: u16) -> anyhow::Result<Self> {
+        let (sender, received) = sync_channel(QUEUE);
+        let mut sockets = Vec::new();
+        for caller in 0..callers {
+            let [high, low] = caller.to_be_bytes();
+            let socket = UdpSocket::bind((Ipv4Addr::new(127, 1, high, low), 0))?;
+            let (reader, sender, number) = (socket.try_clone()?, sender.clone(), sockets.len());
+            std::thread::spawn(move || receive_all(&reader, number, &sender));
+            let local = socket.local_addr()?;
+            sockets.push((socket, local));
+        }
         let config = UserAgentConfig {
             transactions: TransactionConfig { max_clients: 1 << 20, ..TransactionConfig::default() },
             max_legs: 1 << 20,
@@ -83,8 +100,10 @@ impl Generator {
         };
         Ok(Self {
             agent: UserAgent::new(config, random()?),
-            socket,
-            target: Target { flow: Flow::udp(local, server), sent_by: local.into() },
+            server,
+            sockets,
+            received,
+            next: 0,
             account: Account { realm: None, username: USER.to_owned(), password: password.to_owned().into() },
             attempts: HashMap::new(),
             up: BTreeSet::new(),
@@ -139,15 +158,19 @@ impl Generator {
         Ok(())
     }
 
+    /// The next caller calls.
     fn call(&mut self, now: Instant) -> anyhow::Result<()> {
-        let request = self.invitation()?;
-        let leg = self.agent.invite(now, request, self.target.clone()).context("a call")?;
-        self.attempts.insert(leg, Attempt { began: now, authorized: None });
+        self.next = (self.next + 1) % self.sockets.len();
+        let &(_, local) = self.sockets.get(self.next).context("no callers")?;
+        let target = Target { flow: Flow::udp(local, self.server), sent_by: local.into() };
+        let request = self.invitation(local)?;
+        let leg = self.agent.invite(now, request, target.clone()).context("a call")?;
+        self.attempts.insert(leg, Attempt { target, began: now, authorized: None });
         Ok(())
     }
 
-    fn invitation(&mut self) -> anyhow::Result<Request> {
-        let (server, local) = (self.target.flow.peer, self.target.flow.local);
+    fn invitation(&mut self, local: SocketAddr) -> anyhow::Result<Request> {
+        let server = self.server;
         let uri = Uri::parse(&format!("sip:echo@{server}")).expect("a URI");
         let mut request = Request::new(Method::Invite, uri);
         let headers = &mut request.headers;
@@ -181,28 +204,18 @@ impl Generator {
         let due = [self.agent.poll_timeout(), self.hang_ups.first().map(|(at, _)| *at), Some(until)];
         let due = due.into_iter().flatten().min().unwrap_or(until);
         let mut wait = due.saturating_duration_since(Instant::now());
-        let mut buffer = [0; 8192];
         loop {
-            let length = if wait.is_zero() {
-                self.socket.set_nonblocking(true)?;
-                self.socket.recv(&mut buffer)
-            } else {
-                self.socket.set_nonblocking(false)?;
-                self.socket.set_read_timeout(Some(wait))?;
-                self.socket.recv(&mut buffer)
-            };
-            let length = match length {
-                Ok(length) => length,
-                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => return Ok(()),
-                Err(error) => return Err(error).context("receiving"),
+            let (at, number, bytes) = match self.received.recv_timeout(wait) {
+                Ok(received) => received,
+                Err(RecvTimeoutError::Timeout) => return Ok(()),
+                Err(RecvTimeoutError::Disconnected) => bail!("no socket can be read"),
             };
             wait = Duration::ZERO;
-            let now = Instant::now();
-            let bytes = buffer.get(..length).unwrap_or_default();
-            let message = receive(bytes, Carriage::Datagram, &Limits::default()).message();
+            let message = receive(&bytes, Carriage::Datagram, &Limits::default()).message();
             let message = message.map_err(|fault| anyhow::anyhow!("the server sends what is no SIP: {fault:?}"))?;
-            self.agent.handle_message(now, message, self.target.flow);
-            self.settle(now)?;
+            let &(_, local) = self.sockets.get(number).context("no such socket")?;
+            self.agent.handle_message(at, message, Flow::udp(local, self.server));
+            self.settle(at)?;
         }
     }
 
@@ -224,7 +237,9 @@ impl Generator {
             if !self.sent.insert(hasher.finish()) {
                 self.outcome.repeated += 1;
             }
-            self.socket.send_to(&transmit.bytes, transmit.flow.peer).context("sending")?;
+            let from = self.sockets.iter().find(|(_, local)| *local == transmit.flow.local);
+            let (socket, _) = from.context("no such socket")?;
+            socket.send_to(&transmit.bytes, transmit.flow.peer).context("sending")?;
         }
         Ok(())
     }
@@ -252,9 +267,18 @@ impl Generator {
         let mut digest = DigestSession::new(DigestPolicy::default(), random()?);
         let mut next = next_attempt(request);
         digest.answer(std::slice::from_ref(&self.account), &mut next, response).context("the challenge")?;
-        let leg = self.agent.invite(now, next, self.target.clone()).context("a call")?;
+        let leg = self.agent.invite(now, next, attempt.target.clone()).context("a call")?;
         self.attempts.insert(leg, Attempt { authorized: Some((digest, now)), ..attempt });
         Ok(())
+    }
+}
+
+fn receive_all(socket: &UdpSocket, number: usize, received: &SyncSender<(Instant, usize, Vec<u8>)>) {
+    let mut buffer = [0; 8192];
+    while let Ok(length) = socket.recv(&mut buffer) {
+        if received.send((Instant::now(), number, buffer[..length].to_vec())).is_err() {
+            return;
+        }
     }
 }
 

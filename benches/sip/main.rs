@@ -51,6 +51,9 @@ struct Arguments {
     /// Seconds that each of these lasts, from its 200 to its BYE.
     #[arg(long, default_value_t = 1.0)]
     hold: f64,
+    /// Callers, with an address each.
+    #[arg(long, default_value_t = 100)]
+    callers: u16,
     /// Server and generator at a fixed priority (SCHED_FIFO), so that other work on the machine does not take their turns.
     /// Needs root.
     #[arg(long)]
@@ -85,11 +88,11 @@ fn run() -> anyhow::Result<bool> {
     raise_descriptor_limit()?;
     let load = report::load_average();
     let server = start(&arguments.sallyport)?;
+    let mut generator = Generator::new(server.sip()?, server.demo_password()?, arguments.callers)?;
     if arguments.priority {
         raise_priority(server.process_id())?;
         raise_priority(std::process::id())?;
     }
-    let mut generator = Generator::new(server.sip()?, server.demo_password()?)?;
     let stay = Phase { name: "stay", calls: arguments.calls, rate: arguments.setup_rate, hold: None };
     let calls = (arguments.rate * arguments.seconds).round() as u32;
     let come_and_go =
@@ -107,7 +110,7 @@ fn run() -> anyhow::Result<bool> {
     }
     let answered = server.metric("sallyport_sip_calls_answered_total", "")?;
     ensure!(answered == f64::from(arguments.calls + calls), "the server says that it has answered {answered} calls");
-    let report = report::print(&rows, &load, arguments.hold);
+    let report = report::print(&rows, &load, arguments.callers, arguments.hold);
     say(&report);
     if let Some(path) = &arguments.output {
         std::fs::write(path, &report).with_context(|| path.display().to_string())?;

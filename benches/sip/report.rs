@@ -19,7 +19,7 @@ pub(crate) struct Measured {
     pub(crate) wall: Duration,
 }
 
-pub(crate) fn print(rows: &[Measured], load: &str, hold: f64) -> String {
+pub(crate) fn print(rows: &[Measured], load: &str, callers: u16, hold: f64) -> String {
     let command: Vec<String> = std::env::args().skip(1).collect();
     let mut flags = command.iter().map(String::as_str).peekable();
     let mut told = String::from("cargo xtask bench sip");
@@ -34,7 +34,7 @@ pub(crate) fn print(rows: &[Measured], load: &str, hold: f64) -> String {
     let mut text = format!(
         "# SIP calls\n\n* command: `{told}`\n* machine: {}\n* kernel: {}\n\
          * load of the machine before and after: {load}, {}\n\
-         * calls to `echo` over UDP, SDES, each with a challenge (SHA-256); those that come and go last {hold} s\n\n\
+         * calls of {callers} callers to `echo` over UDP, SDES, each with a challenge (SHA-256); those that come and go last {hold} s\n\n\
          *wait*: from a call's first INVITE to its 200, in milliseconds, at the caller; *with login*: from the INVITE with\n\
          credentials. *late*: how late the generator began its calls (p99), in milliseconds. *again*: messages that the\n\
          generator sent a second time. *processor*: run time of all threads of the server, of one processor; *a call*: by\n\
