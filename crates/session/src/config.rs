@@ -205,7 +205,8 @@ pub struct Clocks {
 }
 
 impl Clocks {
-    pub(crate) fn wall(&self, now: Instant) -> SystemTime {
+    /// The wall clock at a moment after these.
+    pub fn wall(&self, now: Instant) -> SystemTime {
         self.system + now.saturating_duration_since(self.instant)
     }
 }

@@ -22,6 +22,8 @@ pub enum Request {
     Echo(Box<Negotiation>),
     /// The latest offer between two parties was refused: what was agreed before stays, and either may offer at once.
     Withdraw(Withdraw),
+    /// What the front door found out about a leg's signalling, for the ledger.
+    Note(Note),
     /// Somebody wants to hear parties of a call, and nothing else: an offer to them is made here.
     Subscribe(Box<Subscribe>),
     /// The subscriber's answer to that offer: `to_tag` names it.
@@ -107,6 +109,22 @@ pub struct Withdraw {
     pub from_tag: String,
     /// The other one.
     pub to_tag: String,
+}
+
+/// What the front door found out about the signalling of a call.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Note {
+    /// The Call-ID.
+    pub call_id: String,
+    /// Tag of the party that it is about; of nobody if the call has no such party.
+    pub tag: String,
+    /// In words; [`Note::MAX_WORDS`] bytes of them are kept.
+    pub words: String,
+}
+
+impl Note {
+    /// Bytes.
+    pub const MAX_WORDS: usize = 400;
 }
 
 /// Somebody wants to hear parties of a call.

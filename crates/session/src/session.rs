@@ -123,7 +123,11 @@ impl Session {
             Request::Subscribe(_) | Request::SubscribeAnswer(_) | Request::Unsubscribe(_) => {}
             Request::Delete(_) => self.statistics.deletes += 1,
             Request::Query(_) => self.statistics.queries += 1,
-            Request::Withdraw(_) | Request::Treat(_) | Request::List { .. } | Request::Statistics => {}
+            Request::Withdraw(_)
+            | Request::Note(_)
+            | Request::Treat(_)
+            | Request::List { .. }
+            | Request::Statistics => {}
         }
         self.serve(now, token, request);
     }

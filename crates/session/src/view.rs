@@ -190,6 +190,8 @@ pub enum LedgerNote {
     Secured(SecuredBy),
     /// The parties key each other on this leg: we hold no keys, and cannot say whether and how it is secured.
     PassedThrough,
+    /// What the front door found out about the signalling.
+    Signalling(String),
     /// A transport failed.
     Failed(TransportFailure),
     /// A peer's offer was passed over in part: the crypto line or other reason.
@@ -237,6 +239,7 @@ impl fmt::Display for LedgerNote {
                 write!(f, "secured by {version}: {}, {} fingerprint verified", profile.sdes_name(), hash.name())
             }
             Self::PassedThrough => f.write_str("keys pass through: the parties key each other, and we hold none"),
+            Self::Signalling(words) => f.write_str(words),
             Self::Failed(failure) => write!(f, "failed: {failure}"),
             Self::Skipped(cause) => write!(f, "passed over: {cause}"),
             Self::KeyNearlySpent { outbound } => {

@@ -99,7 +99,8 @@ impl Request {
         &self.body
     }
 
-    /// Changes the body, Content-Type and Content-Length; without a type (an empty body) Content-Type goes.
+    /// Changes the body, Content-Type and Content-Length; without a type (an empty body) Content-Type goes. A body of S/MIME
+    /// gets a Content-Disposition that it must be understood.
     pub fn set_body(&mut self, content_type: Option<&str>, body: Vec<u8>) {
         set_body(&mut self.headers, &mut self.body, content_type, body);
     }
@@ -172,7 +173,8 @@ impl Response {
         &self.body
     }
 
-    /// Changes the body, Content-Type and Content-Length; without a type (an empty body) Content-Type goes.
+    /// Changes the body, Content-Type and Content-Length; without a type (an empty body) Content-Type goes. A body of S/MIME
+    /// gets a Content-Disposition that it must be understood.
     pub fn set_body(&mut self, content_type: Option<&str>, body: Vec<u8>) {
         set_body(&mut self.headers, &mut self.body, content_type, body);
     }
@@ -201,12 +203,25 @@ impl Response {
 }
 
 fn set_body(headers: &mut Headers, own: &mut Vec<u8>, content_type: Option<&str>, body: Vec<u8>) {
+    // RFC 3261 §23.3: whoever cannot read what is signed or sealed shall not pass over it.
+    if content_type.and_then(MediaType::parse).is_some_and(|media| is_secured(&media)) {
+        headers.set(name::CONTENT_DISPOSITION, SECURED_DISPOSITION);
+    } else if headers.value(name::CONTENT_DISPOSITION).is_some_and(|value| value == SECURED_DISPOSITION) {
+        headers.remove(name::CONTENT_DISPOSITION);
+    }
     match content_type {
         Some(content_type) => headers.set(name::CONTENT_TYPE, content_type),
         None => drop(headers.remove(name::CONTENT_TYPE)),
     }
     headers.set(name::CONTENT_LENGTH, body.len());
     *own = body;
+}
+
+/// Content-Disposition of a signed or sealed body.
+const SECURED_DISPOSITION: &str = "attachment;handling=required";
+
+fn is_secured(media: &MediaType) -> bool {
+    media.is("multipart", "signed") || media.is("application", "pkcs7-mime")
 }
 
 fn print(start: &str, headers: &Headers, body: &[u8]) -> Vec<u8> {
@@ -257,9 +272,11 @@ impl Body {
         Some(Self { content_type, bytes: bytes.to_vec() })
     }
 
-    /// Whether this is a session description, alone or in a multipart body.
+    /// Whether this is a session description: alone, in a multipart body, or in what only its recipient can open (S/MIME).
     pub fn has_sdp(&self) -> bool {
-        MediaType::parse(&self.content_type).is_some_and(|media| media.is("application", "sdp") || media.is_multipart())
+        MediaType::parse(&self.content_type).is_some_and(|media| {
+            media.is("application", "sdp") || media.is_multipart() || media.is("application", "pkcs7-mime")
+        })
     }
 }
 
@@ -267,5 +284,27 @@ impl Body {
 impl fmt::Debug for Body {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} ({} bytes)", self.content_type, self.bytes.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_cannot_read_a_secured_body_shall_not_pass_over_it() {
+        let mut request = Request::new(Method::Invite, Uri::parse("sip:bob@example.com").unwrap());
+        for (content_type, disposition) in [
+            ("multipart/signed;protocol=\"application/pkcs7-signature\";boundary=x", Some(SECURED_DISPOSITION)),
+            ("application/sdp", None),
+            ("application/pkcs7-mime;smime-type=enveloped-data", Some(SECURED_DISPOSITION)),
+        ] {
+            request.set_body(Some(content_type), b"body".to_vec());
+            assert_eq!(request.headers.value(name::CONTENT_DISPOSITION).as_deref(), disposition, "{content_type}");
+        }
+        request.set_body(None, Vec::new());
+        request.headers.set(name::CONTENT_DISPOSITION, "session");
+        request.set_body(Some("application/sdp"), b"v=0".to_vec());
+        assert_eq!(request.headers.value(name::CONTENT_DISPOSITION).as_deref(), Some("session"));
     }
 }

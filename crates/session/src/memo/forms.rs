@@ -220,6 +220,7 @@ control::wire! {
         9 => Opportunistic { form, secured },
         10 => PassedThrough,
         11 => KeysInClear,
+        12 => Signalling(words),
     }
     enum OpportunisticForm { 0 => Osrtp, 1 => Twice, 2 => Capability }
     enum EndReason { 0 => Deleted, 1 => MediaTimeout, 2 => OfferTimeout, 3 => WorkerLost, 4 => PumpLost }

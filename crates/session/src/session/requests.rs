@@ -8,8 +8,8 @@ use super::Session;
 use crate::call::{Call, Phase, Question, QuestionKind};
 use crate::negotiate::WorkKind;
 use crate::{
-    Delete, Deleted, EndReason, Negotiation, Query, Refusal, Reply, Request, Token, Treat, Unsubscribe, Withdraw,
-    report,
+    Delete, Deleted, EndReason, LedgerNote, Negotiation, Note, Query, Refusal, Reply, Request, Token, Treat,
+    Unsubscribe, Withdraw, report,
 };
 
 /// Requests that may wait behind one whose ports are being bound.
@@ -37,6 +37,7 @@ impl Session {
             | Request::Query(Query { call_id, .. })
             | Request::Treat(Treat { call_id, .. })
             | Request::Withdraw(Withdraw { call_id, .. })
+            | Request::Note(Note { call_id, .. })
             | Request::Unsubscribe(Unsubscribe { call_id, .. }) => call_id.as_str(),
             Request::List { limit } => {
                 let ids = self.by_age().into_iter().take(*limit).map(|call| call.call_id.clone()).collect();
@@ -74,6 +75,7 @@ impl Session {
                 self.unsubscribe(now, call, token, request.to_tag.as_deref())
             }
             (Some(call), Request::Withdraw(withdraw)) => self.withdraw(now, call, token, &withdraw),
+            (Some(call), Request::Note(note)) => self.note(now, call, token, note),
             (Some(call), Request::Delete(delete)) => self.delete(now, call, token, &delete),
             (Some(call), Request::Query(query)) => self.query(now, call, token, &query),
             (Some(call), Request::Treat(treat)) => self.treat(now, call, token, &treat),
@@ -124,6 +126,19 @@ impl Session {
             self.apply(now, &mut call, false);
         }
         self.reply(token, reply);
+        self.keep(call);
+    }
+
+    fn note(&mut self, now: Instant, mut call: Box<Call>, token: Token, note: Note) {
+        let Note { tag, mut words, .. } = note;
+        words.truncate(words.floor_char_boundary(Note::MAX_WORDS));
+        let tag = if call.negotiated.leg_by_tag(&tag).is_some() { tag } else { String::new() };
+        let is_new = call.note(self.wall(now), &tag, LedgerNote::Signalling(words));
+        if self.config.split && is_new {
+            // For the memo: of what a memo holds, the ledger alone does not make it another one.
+            self.apply(now, &mut call, true);
+        }
+        self.reply(token, Ok(Reply::Done));
         self.keep(call);
     }
 

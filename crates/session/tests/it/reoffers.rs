@@ -1,7 +1,9 @@
 //! Re-offers: nothing changes that need not.
 
 use control::{DtlsRole, Keying, TransportPlan};
-use sallyport_session::{IceOption, MediaProfile, Options, Refusal, Reply, Request, TransportProtocol, Withdraw};
+use sallyport_session::{
+    IceOption, LedgerNote, MediaProfile, Note, Options, Refusal, Reply, Request, TransportProtocol, Withdraw,
+};
 
 use crate::RESTARTS;
 use crate::support::{Bench, Mask, equal};
@@ -429,4 +431,21 @@ fn an_answerer_may_be_asked_to_be_any_other_kind() {
             assert_eq!(bench.plan().flows.len(), 2, "{before} to {after}");
         }
     }
+}
+
+#[test]
+fn what_the_front_door_notes_is_in_the_ledger_once_and_bounded() {
+    let mut bench = Bench::new();
+    let note =
+        |tag: &str, words: &str| Request::Note(Note { call_id: "call".into(), tag: tag.into(), words: words.into() });
+    assert!(matches!(bench.ask(note("a", "signed")), Err(Refusal::UnknownCallId)));
+    bench.offer(PHONE_A, savp());
+    for words in ["signed", "signed", &"ä".repeat(Note::MAX_WORDS)] {
+        assert!(matches!(bench.ask(note("a", words)), Ok(Reply::Done)));
+    }
+    assert!(matches!(bench.ask(note("nobody", "x")), Ok(Reply::Done)));
+    let view = bench.session.call("call").expect("the call");
+    let signalling = view.ledger.iter().filter(|entry| matches!(entry.note, LedgerNote::Signalling(_)));
+    let told: Vec<_> = signalling.map(|entry| (entry.tag.as_str(), entry.note.to_string())).collect();
+    assert_eq!(told, [("a", "signed".into()), ("a", "ä".repeat(Note::MAX_WORDS / 2)), ("", "x".into())]);
 }

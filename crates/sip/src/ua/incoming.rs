@@ -74,6 +74,13 @@ impl UserAgent {
         self.legs.get(&leg).map_or(&[], |leg| &leg.dialogs)
     }
 
+    /// The body of an INVITE is no offer after all: it could not be read, and need not be. The call goes on as if it had none.
+    pub fn forget_offer(&mut self, leg: LegId) -> Result<(), CallError> {
+        let dialog = self.incoming(leg).ok_or(CallError::Unknown)?.dialog;
+        self.entry(dialog)?.negotiation.roll_back();
+        Ok(())
+    }
+
     /// Sends a provisional response, 101 to 199, with further headers. A body is our answer; where the INVITE had no offer it is
     /// our offer, which only a reliable response may carry. Reliable ones wait for one another's PRACK.
     pub fn ring(
@@ -206,7 +213,22 @@ impl UserAgent {
 
     /// Refuses a call with a final response of 300 or above.
     pub fn reject(&mut self, now: Instant, leg: LegId, status: StatusCode, headers: &Headers) -> Result<(), CallError> {
-        let response = self.response(leg, status, headers)?;
+        self.reject_with(now, leg, status, headers, None)
+    }
+
+    /// [`UserAgent::reject`] with a body, such as the certificate of a 493.
+    pub fn reject_with(
+        &mut self,
+        now: Instant,
+        leg: LegId,
+        status: StatusCode,
+        headers: &Headers,
+        body: Option<Body>,
+    ) -> Result<(), CallError> {
+        let mut response = self.response(leg, status, headers)?;
+        if let Some(body) = body {
+            response.set_body(Some(&body.content_type), body.bytes);
+        }
         let incoming = self.incoming(leg).ok_or(CallError::Unknown)?;
         if status.class() < 3 || incoming.accepted.is_some() {
             return Err(CallError::NotNow);

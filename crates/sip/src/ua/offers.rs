@@ -46,6 +46,18 @@ impl UserAgent {
         status: StatusCode,
         headers: &Headers,
     ) -> Result<(), CallError> {
+        self.refuse_with(now, dialog, status, headers, None)
+    }
+
+    /// [`UserAgent::refuse`] with a body in the response, such as the certificate of a 493.
+    pub fn refuse_with(
+        &mut self,
+        now: Instant,
+        dialog: DialogHandle,
+        status: StatusCode,
+        headers: &Headers,
+        body: Option<Body>,
+    ) -> Result<(), CallError> {
         let entry = self.entry(dialog)?;
         let leg = entry.leg;
         if let Some(rack) = entry.prack_owed.take() {
@@ -67,6 +79,9 @@ impl UserAgent {
         entry.negotiation.roll_back();
         let mut response = asked.request.respond(status);
         response.headers.extend(headers);
+        if let Some(body) = body {
+            response.set_body(Some(&body.content_type), body.bytes);
+        }
         self.servers.remove(&asked.server);
         Ok(self.layer.respond(now, asked.server, &response)?)
     }
