@@ -187,6 +187,11 @@ impl Page {
             "What the SIP transports refused, dropped or closed, by reason.",
             labelled(&sip.refusals, ["reason"]),
         );
+        self.counter(
+            "sip_smime_total",
+            "Bodies with S/MIME, by what was done with them and how it came out.",
+            labelled(&sip.smime, ["what", "result"]),
+        );
     }
 
     fn workers(&mut self, workers: &[WorkerSnapshot]) {
@@ -409,6 +414,7 @@ mod tests {
                 cleartext_keys: vec![Labelled { labels: ["warned"], count: 6 }],
                 messages: vec![Labelled { labels: ["udp", "in"], count: 8 }],
                 refusals: vec![Labelled { labels: ["rate"], count: 2 }],
+                smime: vec![Labelled { labels: ["signature", "verified"], count: 7 }],
                 ..SipSnapshot::default()
             }),
             ng: NgSnapshot { commands: vec![Labelled { labels: ["ping", "pong"], count: 9 }], ..NgSnapshot::default() },
@@ -463,6 +469,7 @@ mod tests {
             ("sallyport_sip_cleartext_keys_total{result=\"warned\"}", 6.0),
             ("sallyport_sip_messages_total{transport=\"udp\",direction=\"in\"}", 8.0),
             ("sallyport_sip_refusals_total{reason=\"rate\"}", 2.0),
+            ("sallyport_sip_smime_total{what=\"signature\",result=\"verified\"}", 7.0),
             ("sallyport_datagrams_received_total{worker=\"1\"}", 4.0),
             ("sallyport_packets_dropped_total{worker=\"1\",verdict=\"bad_tag\"}", 1.0),
             ("sallyport_packets_dropped_total{worker=\"0\",verdict=\"bad_tag\"}", 0.0),

@@ -130,6 +130,8 @@ pub struct SipSnapshot {
     pub send_failures: Vec<Labelled<1>>,
     /// What the transports refused, dropped or closed, by reason.
     pub refusals: Vec<Labelled<1>>,
+    /// Bodies with S/MIME, by what was done and how it came out.
+    pub smime: Vec<Labelled<2>>,
 }
 
 /// One worker.

@@ -15,7 +15,8 @@ use sip::{
 use crate::call::{Call, CallNumber, End, Job, Place};
 use crate::gate::Gate;
 use crate::registrar::Registrar;
-use crate::{B2buaConfig, Counters, Fact, Refer, Users};
+use crate::secured::Secured;
+use crate::{B2buaConfig, Counters, Fact, Refer, SmimeSettings, Users};
 
 /// Peers whose keys in the clear have been logged; beyond, they are counted alone.
 const MAX_WARNED: usize = 4096;
@@ -51,6 +52,7 @@ pub struct B2bua {
     pub(crate) registrar: Registrar,
     pub(crate) users: Users,
     pub(crate) loops: LoopGuard,
+    pub(crate) secured: Secured,
     pub(crate) calls: HashMap<CallNumber, Call>,
     pub(crate) by_leg: HashMap<LegId, (CallNumber, Place)>,
     pub(crate) by_dialog: HashMap<DialogHandle, (CallNumber, Place)>,
@@ -85,6 +87,7 @@ impl B2bua {
             ua: UserAgent::new(agent, draw(&mut rng)),
             gate: Gate::new(&config, users.clone(), now, draw(&mut rng)),
             loops: LoopGuard::new(draw(&mut rng)),
+            secured: Secured::nobody(now, draw(&mut rng)),
             registrar: Registrar::default(),
             capabilities,
             users,
@@ -113,6 +116,19 @@ impl B2bua {
         self.config = B2buaConfig { realm, algorithms, advertised, limits, ..config };
         self.gate.set_users(users.clone());
         self.users = users;
+    }
+
+    /// Other certificates, whom to believe among them, for bodies from here on. Without this nobody is believed, nothing can be
+    /// opened, and nothing is signed. `Err` changes nothing.
+    pub fn set_smime(&mut self, settings: SmimeSettings) -> Result<(), smime::Misconfigured> {
+        let seed = self.seed();
+        self.secured = Secured::new(settings, seed)?;
+        Ok(())
+    }
+
+    /// What the clock on the wall says: signatures and certificates have their time.
+    pub fn set_clocks(&mut self, clocks: session::Clocks) {
+        self.secured.set_clocks(clocks);
     }
 
     /// New calls get 503 from here on, or are taken again.
@@ -416,7 +432,8 @@ fn capabilities(config: &B2buaConfig) -> Capabilities {
     if config.refer == Refer::Refuse {
         capabilities.methods.retain(|method| *method != Method::Refer);
     }
-    let passed = ["application/dtmf-relay", "application/dtmf", "application/media_control+xml"];
+    let passed =
+        ["application/dtmf-relay", "application/dtmf", "application/media_control+xml", "application/pkcs7-mime"];
     capabilities.content_types.extend(passed.map(str::to_owned));
     capabilities
 }

@@ -5,6 +5,7 @@
 //!                                                └► failed: the next target, the next group, or the caller's failure
 //! ```
 
+mod bodies;
 mod branches;
 mod checks;
 mod echo;
@@ -24,6 +25,7 @@ use sip::{
     Target, Uri,
 };
 
+use self::bodies::SecuredLegs;
 use crate::LegPolicy;
 use crate::policy::Side;
 use crate::routes::Caller;
@@ -142,6 +144,8 @@ pub(crate) struct Spec {
     pub(crate) policy: LegPolicy,
     /// The name of the trunk.
     pub(crate) trunk: Option<String>,
+    /// Its address of record: whose certificate its signature must have.
+    pub(crate) address: Uri,
     /// The user whose contact it is.
     pub(crate) user: Option<String>,
 }
@@ -171,6 +175,7 @@ pub(crate) struct Call {
     /// The session's Call-ID.
     pub(crate) session: String,
     pub(crate) caller: CallerLeg,
+    pub(crate) secured: SecuredLegs,
     /// Who is at the caller's end, where that can be proven: after a transfer that is somebody else.
     pub(crate) who: Option<Caller>,
     /// The caller's INVITE, without its body.

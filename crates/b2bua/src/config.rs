@@ -172,6 +172,30 @@ pub struct LegPolicy {
     pub keying: Keying,
     /// Media interface; the session's default without it.
     pub interface: Option<String>,
+    /// What is done to the bodies of its signalling.
+    pub smime: SmimePolicy,
+}
+
+/// S/MIME on a leg.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct SmimePolicy {
+    /// Descriptions that go to it are signed.
+    pub sign: bool,
+    /// Descriptions that go to it are encrypted.
+    pub encrypt: bool,
+    /// Its descriptions are refused unless they are signed, and the signature verified.
+    pub required: bool,
+}
+
+/// What becomes of a signature that proves nothing.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum UnverifiedPolicy {
+    /// 488.
+    Refuse,
+    /// Counted, entered in the ledger, and logged once for each peer.
+    Warn,
+    /// Counted, and entered in the ledger.
+    Allow,
 }
 
 /// What is offered to a leg, and demanded of its offers.

@@ -31,6 +31,15 @@ pub struct Counters {
     pub overload: u64,
     /// New keys that were made because one was nearly spent.
     pub rekeyings: u64,
+    /// Bodies with S/MIME, by what was done and how it came out: `signature` with `verified` or why not, `opened` and its cipher,
+    /// `refused` and `ignored` with the reason, `sent` and `not_sent`.
+    pub smime: BTreeMap<(&'static str, &'static str), u64>,
     /// Blind transfers that were carried out.
     pub transfers: u64,
+}
+
+impl Counters {
+    pub(crate) fn count_smime(&mut self, what: &'static str, result: &'static str) {
+        *self.smime.entry((what, result)).or_default() += 1;
+    }
 }

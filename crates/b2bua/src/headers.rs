@@ -1,6 +1,8 @@
 //! Which headers a leg has of its own, and what is carried over to it.
 
-use sip::{CSeq, Flow, Headers, Method, NameAddr, Request, SentBy, SipUri, Transport, Uri, Warning, name};
+use std::net::IpAddr;
+
+use sip::{CSeq, Flow, Headers, Host, Method, NameAddr, Request, SentBy, SipUri, Transport, Uri, Warning, name};
 
 use crate::B2buaConfig;
 
@@ -94,15 +96,21 @@ impl Invitation<'_> {
         from
     }
 
-    fn contact_host(&self) -> sip::Host {
-        let realm = sip::Host::parse(&self.config.realm);
+    fn contact_host(&self) -> Host {
+        let realm = Host::parse(&self.config.realm);
         let own = || self.contact.uri.as_sip().map(|uri| uri.host.clone());
-        realm.or_else(own).unwrap_or_else(|| std::net::IpAddr::from([127, 0, 0, 1]).into())
+        realm.or_else(own).unwrap_or_else(|| IpAddr::from([127, 0, 0, 1]).into())
     }
 }
 
+/// The address of record of a user of ours.
+pub(crate) fn address_of(config: &B2buaConfig, user: &str) -> Uri {
+    let host = Host::parse(&config.realm).unwrap_or_else(|| IpAddr::from([127, 0, 0, 1]).into());
+    Uri::Sip(SipUri::new(Some(user), host, None))
+}
+
 /// A URI as it stands in To: user and host.
-fn bare(uri: &Uri) -> Uri {
+pub(crate) fn bare(uri: &Uri) -> Uri {
     match uri {
         Uri::Sip(uri) => {
             let mut bare = SipUri::new(None, uri.host.clone(), None);

@@ -26,6 +26,8 @@
 //!   other headers only those of [`B2buaConfig::pass_headers`] are carried over. Challenges are not.
 //! * A session's call is named by ourselves, never by a peer: nobody gets into a call of others by knowing its Call-ID.
 //! * Calls, bindings, queues and failures are bounded; beyond the bounds new calls get 503 with Retry-After.
+//! * A description is read only after S/MIME has taken its layers off, and goes out in new ones where the leg's policy says so. No
+//!   signature of one leg is ever shown to the other ([`B2bua::set_smime`]).
 //!
 //! Secrets (HA1s, passwords of trunks) are wiped on drop, have no Debug and reach no log.
 
@@ -40,14 +42,16 @@ mod log;
 mod policy;
 mod registrar;
 mod routes;
+mod secured;
 mod users;
 
 pub use b2bua::{B2bua, LookupId, Output};
 pub use config::{
-    B2buaConfig, Bridging, CleartextPolicy, Destination, Keying, LegPolicy, Limits, Refer, Route, RouteSource, Trunk,
-    UriTarget,
+    B2buaConfig, Bridging, CleartextPolicy, Destination, Keying, LegPolicy, Limits, Refer, Route, RouteSource,
+    SmimePolicy, Trunk, UnverifiedPolicy, UriTarget,
 };
 pub use counters::Counters;
 pub use log::{Fact, Severity};
 pub use routes::Pattern;
+pub use secured::SmimeSettings;
 pub use users::{User, UserLineMalformed, Users};

@@ -49,6 +49,22 @@ pub enum Fact {
         /// By what.
         transport: &'static str,
     },
+    /// A signature proves nothing; once for each peer.
+    UnverifiedSignature {
+        /// Who.
+        peer: SocketAddr,
+        /// Why.
+        cause: &'static str,
+    },
+    /// What S/MIME on a leg was.
+    Smime {
+        /// The session's Call-ID.
+        call: String,
+        /// What the session calls the leg.
+        tag: String,
+        /// In words. They may name the signer.
+        words: String,
+    },
     /// A sips call went on without TLS.
     SipsBridged {
         /// The session's Call-ID.
@@ -85,8 +101,11 @@ impl Fact {
     pub fn severity(&self) -> Severity {
         match self {
             Self::Failed { .. } => Severity::Info,
-            Self::Began { .. } | Self::Over { .. } | Self::WrongCredentials { .. } => Severity::Debug,
+            Self::Began { .. } | Self::Over { .. } | Self::WrongCredentials { .. } | Self::Smime { .. } => {
+                Severity::Debug
+            }
             Self::CleartextKeys { .. }
+            | Self::UnverifiedSignature { .. }
             | Self::SipsBridged { .. }
             | Self::Barred { .. }
             | Self::Elsewhere { .. }
@@ -108,6 +127,11 @@ impl fmt::Display for Fact {
                 "sip: media keys (SDES) cross {transport} in the clear, {peer}: whoever reads the signalling can listen; \
                  option sip.sdes_over_cleartext"
             ),
+            Self::UnverifiedSignature { peer, cause } => write!(
+                f,
+                "sip: a signature (S/MIME) of {peer} proves nothing: {cause}; options sip.smime.anchors, pinned and unverified"
+            ),
+            Self::Smime { call, tag, words } => write!(f, "sip: call {call}, leg {tag}: {words}"),
             Self::SipsBridged { call } => {
                 write!(f, "sip: call {call} to a sips URI goes on without TLS; option sip.sips_bridge")
             }

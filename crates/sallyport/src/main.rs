@@ -15,6 +15,7 @@ mod relay;
 mod reload;
 mod settings;
 mod signals;
+mod sip_smime;
 mod sip_start;
 mod user;
 mod web_phone;

@@ -18,7 +18,7 @@ use session::{Defaults, Interface, Limits, Timeouts};
 
 use self::address::{MediaAddress, PortRange};
 pub(crate) use self::keys::KEYS;
-pub(crate) use self::sip::{Listen, RouteTo, SipFixed, SipFlag, SipLive, TrunkSetting};
+pub(crate) use self::sip::{Listen, RouteTo, SipFixed, SipFlag, SipLive, SmimeSetting, TrunkSetting};
 use crate::machine;
 
 /// A media relay for secure calls. Without options it serves the ng protocol on 127.0.0.1:2223, metrics on

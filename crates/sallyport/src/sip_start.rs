@@ -15,7 +15,7 @@ use sip_transport::{
 use zeroize::Zeroizing;
 
 use crate::settings::{Listen, RouteTo, Settings, SipFixed, SipLive, TrunkSetting};
-use crate::web_phone;
+use crate::{sip_smime, web_phone};
 
 /// The user of a server without a users file.
 const DEMO: &str = "demo";
@@ -58,7 +58,8 @@ pub(crate) fn start(settings: &Settings, first_token: u64) -> anyhow::Result<Opt
     let config = B2buaConfig { advertised: advertised(&listeners, &transports), ..config };
     let mut seed = [0; 32];
     SysRng.try_fill_bytes(&mut seed).context("the system gives no random numbers")?;
-    let b2bua = B2bua::new(config, users, Instant::now(), seed, first_token);
+    let mut b2bua = B2bua::new(config, users, Instant::now(), seed, first_token);
+    sip_smime::configure(&mut b2bua, live)?;
     Ok(Some(Started { b2bua, transports, inbox, demo_password }))
 }
 
@@ -113,7 +114,7 @@ pub(crate) fn configuration(
     let mut config = B2buaConfig::new(&fixed.realm);
     config.algorithms.clone_from(&fixed.algorithms);
     config.limits.calls = fixed.calls;
-    config.phones = LegPolicy { keying: live.phones, interface: None };
+    config.phones = LegPolicy { keying: live.phones, interface: None, smime: live.phones_smime };
     config.sdes_over_cleartext = live.sdes_over_cleartext;
     config.sips_bridge = live.sips_bridge;
     config.refer = fixed.refer;
@@ -172,7 +173,7 @@ fn trunk(setting: &TrunkSetting) -> anyhow::Result<Trunk> {
         account,
         addresses: setting.addresses.clone(),
         identities: setting.identities.clone(),
-        policy: LegPolicy { keying: setting.keying, interface: setting.interface.clone() },
+        policy: LegPolicy { keying: setting.keying, interface: setting.interface.clone(), smime: setting.smime },
     })
 }
 
@@ -196,6 +197,7 @@ fn read_users(path: &Path, realm: &str) -> anyhow::Result<Users> {
 /// Reads what the settings name, and binds nothing.
 pub(crate) fn check(settings: &Settings) -> anyhow::Result<()> {
     configuration(&settings.fixed.sip, &settings.live.sip, None)?;
+    sip_smime::read(&settings.live.sip.smime)?;
     tls(&settings.fixed.sip, &settings.live.sip).map_err(|error| anyhow::anyhow!("sip.certificate: {error}"))?;
     Ok(())
 }

@@ -209,6 +209,11 @@ impl Smime {
         if MediaType::parse(&body.content_type).is_some() { Ok(body) } else { Err(NOT_OPENED) }
     }
 
+    /// Whether one of our certificates is that of this address: whether [`Smime::send`] could sign for it.
+    pub fn speaks_for(&self, address: &Uri) -> bool {
+        self.identities.iter().any(|identity| identity.certificate().is_for(address))
+    }
+
     /// Puts layers around a body: the certificate of `from` signs it, and it is encrypted to the peer's. A body whose
     /// signature [`Smime::receive`] took off gets a new one here. What comes out is longer than 1300 bytes as a rule, and
     /// then wants TCP or TLS (RFC 3261 §18.1.1).

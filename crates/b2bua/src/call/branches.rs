@@ -166,8 +166,15 @@ impl B2bua {
             max_breadth: branch.max_breadth,
         };
         let mut request = invitation.request();
-        match &branch.offer {
-            Some(offer) => request.set_body(Some("application/sdp"), offer.clone()),
+        let offer = branch.offer.clone();
+        Self::learn_addresses(call, index, &request);
+        match offer.map(|offer| self.secure(now, call, Place::Branch(index), offer)) {
+            Some(Some(body)) => request.set_body(Some(&body.content_type), body.bytes),
+            Some(None) => {
+                let mut response = call.request.respond(StatusCode::NOT_ACCEPTABLE_HERE);
+                response.headers.extend(&self.warning(399, &call.why));
+                return self.give_up_branch(now, call, index, response);
+            }
             // Its offer shall come in its 200: there is nobody yet to answer one in a reliable provisional response.
             None => request.headers.push(name::SUPPORTED, "timer"),
         }
@@ -340,13 +347,17 @@ impl B2bua {
     }
 
     fn ask_answer(&mut self, now: Instant, call: &mut Call, index: usize, tag: &str, body: &Body, then: Then) {
-        let Some(branch) = call.branches.get(index) else { return };
-        let Some(sdp) = description::of(body) else {
-            if matches!(then, Then::Accept { .. }) {
-                self.release_branch(now, call, index, StatusCode::NOT_ACCEPTABLE_HERE);
+        let sdp = match (self.open(now, call, Place::Branch(index), body), &then) {
+            (Ok(sdp), _) => sdp,
+            (Err(unopened), Then::Accept { .. }) => return self.release_unopened(now, call, index, &unopened),
+            // Without early media it rings all the same.
+            (Err(_), Then::Ring { status, headers, .. }) => {
+                let _ = self.ua.ring(now, call.caller.leg, *status, None, headers);
+                return;
             }
-            return;
+            (Err(_), _) => return,
         };
+        let Some(branch) = call.branches.get(index) else { return };
         let to = Side { policy: &call.caller.policy, transport: call.caller.flow.transport };
         let answer = Negotiation {
             call_id: call.session.clone(),
@@ -361,10 +372,11 @@ impl B2bua {
     }
 
     fn late_offer(&mut self, now: Instant, call: &mut Call, index: usize, body: &Body) {
-        let Some(branch) = call.branches.get(index) else { return };
-        let Some(sdp) = description::of(body) else {
-            return self.release_branch(now, call, index, StatusCode::NOT_ACCEPTABLE_HERE);
+        let sdp = match self.open(now, call, Place::Branch(index), body) {
+            Ok(sdp) => sdp,
+            Err(unopened) => return self.release_unopened(now, call, index, &unopened),
         };
+        let Some(branch) = call.branches.get(index) else { return };
         let to = Side { policy: &call.caller.policy, transport: call.caller.flow.transport };
         let is_secure = description::is_secure(&sdp);
         let from_flow = branch.target.as_ref().map(|target| target.flow);

@@ -72,6 +72,8 @@ impl B2bua {
         let status = match status {
             // What we could not answer nobody behind us can: the digest covers what we rewrite.
             _ if challenged && !relay => StatusCode::FORBIDDEN,
+            // It was our body, not the caller's, that the called party could not open.
+            StatusCode::UNDECIPHERABLE => StatusCode::BAD_GATEWAY,
             // Where somebody went is not told, and not followed.
             status if status.class() == 3 => StatusCode::TEMPORARILY_UNAVAILABLE,
             status => status,

@@ -3,9 +3,9 @@
 use std::time::Instant;
 
 use session::{Negotiation, Refusal, Request as SessionRequest};
-use sip::{Body, Headers, StatusCode};
+use sip::{Headers, StatusCode};
 
-use super::{Call, End, Then};
+use super::{Call, End, Place, Then};
 use crate::{B2bua, policy};
 
 impl B2bua {
@@ -44,7 +44,10 @@ impl B2bua {
                 return self.refuse_caller(now, call, status, &headers);
             }
         };
-        match self.ua.accept(now, call.caller.leg, Some(Body::sdp(sdp)), &Headers::new()) {
+        let Some(body) = self.secure(now, call, Place::Caller, sdp) else {
+            return self.refuse_caller(now, call, StatusCode::NOT_ACCEPTABLE_HERE, &Headers::new());
+        };
+        match self.ua.accept(now, call.caller.leg, Some(body), &Headers::new()) {
             Ok(dialog) => {
                 self.counters.answered += 1;
                 call.caller.accepted = true;
@@ -60,8 +63,11 @@ impl B2bua {
     pub(super) fn echoed_again(&mut self, now: Instant, call: &mut Call, sdp: Result<Vec<u8>, Refusal>) {
         let Some(dialog) = call.caller.dialog else { return };
         match sdp {
-            // An offer that was withdrawn needs no answer.
-            Ok(sdp) => drop(self.ua.answer(now, dialog, Body::sdp(sdp))),
+            Ok(sdp) => match self.secure(now, call, Place::Caller, sdp) {
+                // An offer that was withdrawn needs no answer.
+                Some(body) => drop(self.ua.answer(now, dialog, body)),
+                None => self.refuse_offer(now, dialog, StatusCode::NOT_ACCEPTABLE_HERE, &Headers::new()),
+            },
             Err(refusal) => {
                 let (status, headers) = self.refusal(&refusal);
                 self.refuse_offer(now, dialog, status, &headers);

@@ -19,13 +19,14 @@ const OWN_OFFER_PAUSE: Duration = Duration::from_secs(2);
 
 impl B2bua {
     pub(super) fn offered(&mut self, now: Instant, call: &mut Call, place: Place, dialog: DialogHandle, body: &Body) {
-        let Some(sdp) = description::of(body) else {
-            return self.refuse_offer(now, dialog, StatusCode::NOT_ACCEPTABLE_HERE, &Headers::new());
-        };
         let end = call.end_of(place).filter(|_| call.caller.accepted && !call.ended);
         let Some(end) = end else {
             // Early dialogs have one description each.
             return self.refuse_offer(now, dialog, StatusCode::REQUEST_PENDING, &Headers::new());
+        };
+        let sdp = match self.open(now, call, place, body) {
+            Ok(sdp) => sdp,
+            Err(unopened) => return self.refuse_unopened(now, dialog, unopened),
         };
         let flow = call.flow(end);
         let own_side = (call.side(end).policy.clone(), flow.transport);
@@ -107,7 +108,8 @@ impl B2bua {
                 return;
             }
         };
-        let sent = to.is_some_and(|to| self.ua.reinvite(now, to, Some(Body::sdp(sdp))).is_ok());
+        let body = self.secure(now, call, call.place_of(from.other()), sdp);
+        let sent = to.zip(body).is_some_and(|(to, body)| self.ua.reinvite(now, to, Some(body)).is_ok());
         if !sent {
             self.withdraw(call);
             call.exchange = None;
@@ -139,7 +141,8 @@ impl B2bua {
         sdp: Result<Vec<u8>, Refusal>,
     ) {
         let to = self.dialog_at(call, from.other());
-        let written = sdp.ok().zip(to).is_some_and(|(sdp, to)| self.ua.answer(now, to, Body::sdp(sdp)).is_ok());
+        let body = sdp.ok().and_then(|sdp| self.secure(now, call, call.place_of(from.other()), sdp));
+        let written = body.zip(to).is_some_and(|(body, to)| self.ua.answer(now, to, body).is_ok());
         if written {
             call.exchange = Some(Exchange::Given { to: from.other() });
             return;
@@ -169,7 +172,13 @@ impl B2bua {
             Some(Exchange::Own { to }) if to == end => Then::OwnAnswer { from: end },
             _ => return,
         };
-        let Some(sdp) = description::of(body) else { return self.fail_answer(now, call, then) };
+        let sdp = match self.open(now, call, place, body) {
+            Ok(sdp) => sdp,
+            Err(unopened) => {
+                self.fail_answer(now, call, then);
+                return self.end_unopened(now, call, &unopened);
+            }
+        };
         let answer = Negotiation {
             call_id: call.session.clone(),
             from_tag: call.tag(end.other()),
@@ -195,7 +204,8 @@ impl B2bua {
         let Some(dialog) = self.dialog_at(call, to) else { return };
         match sdp {
             Ok(sdp) => {
-                if self.ua.answer(now, dialog, Body::sdp(sdp)).is_err() && !given {
+                let body = self.secure(now, call, call.place_of(to), sdp);
+                if body.is_none_or(|body| self.ua.answer(now, dialog, body).is_err()) && !given {
                     call.own_offers.push_back(OwnOffer::Repair(to.other()));
                 }
             }
@@ -276,7 +286,9 @@ impl B2bua {
             return call.own_offers.clear();
         };
         let agreed = self.ua.negotiation(other).and_then(|negotiation| negotiation.agreed());
-        let sdp = agreed.and_then(|agreed| description::of(&agreed.remote));
+        let remote = agreed.map(|agreed| agreed.remote.clone());
+        let place = call.place_of(to.other());
+        let sdp = remote.and_then(|remote| self.open(now, call, place, &remote).ok());
         let Some(sdp) = sdp else { return call.own_offers.clear() };
         if !self.ua.can_offer(dialog) {
             return self.wake(call, now + OWN_OFFER_PAUSE);
@@ -290,8 +302,8 @@ impl B2bua {
 
     pub(super) fn own_offer_written(&mut self, now: Instant, call: &mut Call, to: End, sdp: Result<Vec<u8>, Refusal>) {
         let dialog = self.dialog_at(call, to);
-        let written = sdp.ok().zip(dialog);
-        let sent = written.is_some_and(|(sdp, dialog)| self.ua.reinvite(now, dialog, Some(Body::sdp(sdp))).is_ok());
+        let body = sdp.ok().and_then(|sdp| self.secure(now, call, call.place_of(to), sdp));
+        let sent = body.zip(dialog).is_some_and(|(body, dialog)| self.ua.reinvite(now, dialog, Some(body)).is_ok());
         if !sent {
             self.withdraw(call);
             call.exchange = None;

@@ -8,6 +8,7 @@ use sip::{
     next_max_forwards,
 };
 
+use super::bodies::SecuredLegs;
 use super::{Call, CallNumber, CallerLeg, Spec};
 use crate::gate::Admission;
 use crate::policy::{self, Side};
@@ -15,11 +16,11 @@ use crate::routes::{self, Caller};
 use crate::{B2bua, Destination, Fact, UriTarget, description, headers};
 
 /// What an INVITE is refused with.
-pub(super) struct Refused(StatusCode, Headers, &'static str);
+pub(super) struct Refused(StatusCode, Headers, &'static str, Option<Body>);
 
 impl Refused {
     fn plain(status: StatusCode, why: &'static str) -> Self {
-        Self(status, Headers::new(), why)
+        Self(status, Headers::new(), why, None)
     }
 }
 
@@ -34,7 +35,7 @@ impl B2bua {
                 return;
             }
         };
-        match self.consider(leg, request, flow, who) {
+        match self.consider(now, leg, request, flow, who) {
             Ok(call) => {
                 let sip_call_id = call.request.headers.call_id().unwrap_or_default();
                 self.tell(Fact::Began { call: call.session.clone(), sip_call_id });
@@ -42,12 +43,12 @@ impl B2bua {
             }
             Err(refused) => {
                 let headers = self.count_refusal(&refused);
-                let _ = self.ua.reject(now, leg, refused.0, &headers);
+                let _ = self.ua.reject_with(now, leg, refused.0, &headers, refused.3);
             }
         }
     }
 
-    fn count_refusal(&mut self, Refused(status, headers, why): &Refused) -> Headers {
+    fn count_refusal(&mut self, Refused(status, headers, why, _): &Refused) -> Headers {
         // A challenge is no failure.
         if *status != StatusCode::UNAUTHORIZED {
             *self.counters.failures.entry(status.code()).or_default() += 1;
@@ -62,7 +63,7 @@ impl B2bua {
             self.counters.overload += 1;
             let mut headers = Headers::new();
             headers.push(name::RETRY_AFTER, self.config.limits.retry_after);
-            return Err(Refused(StatusCode::SERVICE_UNAVAILABLE, headers, "too many calls, or draining"));
+            return Err(Refused(StatusCode::SERVICE_UNAVAILABLE, headers, "too many calls, or draining", None));
         }
         next_max_forwards(request).map_err(|status| Refused::plain(status, "too many hops"))?;
         let own = headers::sent_by(&self.config, flow);
@@ -74,11 +75,18 @@ impl B2bua {
         facts.into_iter().for_each(|fact| self.tell(fact));
         match admission {
             Admission::Caller(who, _) => Ok(who),
-            Admission::Refused(status, headers) => Err(Refused(status, headers, "not authenticated")),
+            Admission::Refused(status, headers) => Err(Refused(status, headers, "not authenticated", None)),
         }
     }
 
-    fn consider(&mut self, leg: LegId, mut request: Request, flow: Flow, who: Caller) -> Result<Call, Refused> {
+    fn consider(
+        &mut self,
+        now: Instant,
+        leg: LegId,
+        mut request: Request,
+        flow: Flow,
+        who: Caller,
+    ) -> Result<Call, Refused> {
         let max_forwards = next_max_forwards(&request).map_err(|status| Refused::plain(status, "too many hops"))?;
         let own = headers::sent_by(&self.config, &flow);
         let from = request.headers.from().map_err(|fault| Refused::plain(fault.status(), "no From"))?;
@@ -94,15 +102,15 @@ impl B2bua {
             Caller::Trunk(trunk) => self.config.trunk(trunk).map(|trunk| trunk.policy.clone()).unwrap_or_default(),
             Caller::User(_) => self.config.phones.clone(),
         };
-        let body = Body::of(&request.headers, request.body()).filter(Body::has_sdp);
-        let offer = body.as_ref().and_then(description::of);
-        if body.is_some() && offer.is_none() {
-            return Err(Refused::plain(StatusCode::NOT_ACCEPTABLE_HERE, "no session description in the body"));
-        }
+        let (offer, secured) = self.open_invite(now, leg, &request, &policy, &flow).map_err(|unopened| {
+            let mut headers = self.warning(399, &unopened.why);
+            headers.extend(&unopened.headers());
+            Refused(unopened.status, headers, "the body cannot be taken", unopened.body)
+        })?;
         if let Some(offer) = &offer {
             let side = Side { policy: &policy, transport: flow.transport };
             self.check_offer(side, &flow, offer).map_err(|headers| {
-                Refused(StatusCode::NOT_ACCEPTABLE_HERE, headers, "the offer is not secure enough")
+                Refused(StatusCode::NOT_ACCEPTABLE_HERE, headers, "the offer is not secure enough", None)
             })?;
         }
         let groups = self.targets(&to, &user)?;
@@ -124,6 +132,7 @@ impl B2bua {
                 over: false,
                 accepted: false,
             },
+            secured: SecuredLegs::new(secured),
             who: Some(who),
             max_forwards,
             loop_token,
@@ -177,8 +186,10 @@ impl B2bua {
                     return Err(Refused::plain(StatusCode::NOT_FOUND, "no such trunk"));
                 };
                 let uri = with_user(&trunk.uri, user);
+                let address = headers::bare(&uri);
                 vec![vec![Spec {
                     uri,
+                    address,
                     target: None,
                     policy: trunk.policy.clone(),
                     trunk: Some(name.clone()),
@@ -190,7 +201,8 @@ impl B2bua {
                     UriTarget::User(user) => self.contacts(user),
                     UriTarget::Uri(uri) => {
                         let policy = self.config.phones.clone();
-                        vec![Spec { uri: uri.clone(), target: None, policy, trunk: None, user: None }]
+                        let address = headers::bare(uri);
+                        vec![Spec { uri: uri.clone(), address, target: None, policy, trunk: None, user: None }]
                     }
                 };
                 groups.iter().map(|group| group.iter().flat_map(of).collect()).collect()
@@ -207,8 +219,10 @@ impl B2bua {
 
     /// Where a user of ours has registered.
     pub(crate) fn contacts(&self, user: &str) -> Vec<Spec> {
+        let address = headers::address_of(&self.config, user);
         let spec = |binding: &crate::registrar::Binding| Spec {
             uri: binding.contact.uri.clone(),
+            address: address.clone(),
             target: Some(Target { flow: binding.flow, sent_by: headers::sent_by(&self.config, &binding.flow) }),
             policy: self.config.phones.clone(),
             trunk: None,

@@ -3,9 +3,9 @@
 use std::time::Instant;
 
 use session::{Delete, Refusal, Reply, Request as SessionRequest, Token};
-use sip::{Body, BranchId, Headers, StatusCode, name};
+use sip::{BranchId, Headers, StatusCode, name};
 
-use super::{Branch, Call, End, Exchange, Then};
+use super::{Branch, Call, End, Exchange, Place, Then};
 use crate::B2bua;
 
 impl B2bua {
@@ -16,6 +16,7 @@ impl B2bua {
             Ok(_) => Err(Refusal::NoSdp),
             Err(refusal) => Err(refusal),
         };
+        let is_known = sdp.is_ok();
         match then {
             Then::Invite { branch } => self.branch_offered(now, call, branch, sdp),
             Then::Ring { branch, status, headers } => self.ring_with(now, call, branch, status, &headers, sdp),
@@ -28,6 +29,9 @@ impl B2bua {
             Then::Transfer { branch } => self.transferred(now, call, branch, sdp),
             Then::Echo => self.echoed(now, call, sdp),
             Then::EchoAgain => self.echoed_again(now, call, sdp),
+        }
+        if is_known && !call.deleted {
+            self.note_secured(call);
         }
     }
 
@@ -65,7 +69,7 @@ impl B2bua {
             return;
         }
         // Without early media it rings all the same.
-        let body = sdp.ok().map(Body::sdp);
+        let body = sdp.ok().and_then(|sdp| self.secure(now, call, Place::Caller, sdp));
         if self.ua.ring(now, call.caller.leg, status, body, headers).is_err() {
             let _ = self.ua.ring(now, call.caller.leg, status, None, headers);
         }
@@ -94,7 +98,7 @@ impl B2bua {
     pub(super) fn win(&mut self, now: Instant, call: &mut Call, index: usize) {
         call.winner = Some(index);
         self.counters.answered += 1;
-        let answer = call.answer.take().map(Body::sdp);
+        let answer = call.answer.take().and_then(|sdp| self.secure(now, call, Place::Caller, sdp));
         match self.ua.accept(now, call.caller.leg, answer, &Headers::new()) {
             Ok(dialog) => {
                 call.caller.accepted = true;

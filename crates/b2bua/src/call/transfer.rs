@@ -108,7 +108,7 @@ impl B2bua {
         let stays = call.transfer.as_ref().filter(|transfer| transfer.branch == index)?.stays();
         let dialog = self.dialog_at(call, stays)?;
         let agreed = self.ua.negotiation(dialog)?.agreed()?;
-        let sdp = description::without_hold(&description::of(&agreed.remote)?);
+        let sdp = description::without_hold(&call.described(call.place_of(stays), &agreed.remote)?);
         let branch = call.branches.get(index)?;
         let options = policy::offer(call.side(stays), branch.side(), description::is_secure(&sdp));
         Some(Negotiation {
@@ -142,8 +142,12 @@ impl B2bua {
             (Some(Description::Answer(body)), _) | (None, Some(body)) => Some(body),
             _ => None,
         };
-        let Some(sdp) = body.as_ref().and_then(description::of) else {
+        let Some(body) = body else {
             return self.release_branch(now, call, index, StatusCode::NOT_ACCEPTABLE_HERE);
+        };
+        let sdp = match self.open(now, call, Place::Branch(index), &body) {
+            Ok(sdp) => sdp,
+            Err(unopened) => return self.release_unopened(now, call, index, &unopened),
         };
         let answer = Negotiation {
             call_id: call.session.clone(),
@@ -190,6 +194,7 @@ impl B2bua {
                 call.who = party;
                 call.caller =
                     super::CallerLeg { leg, dialog: Some(dialog), flow, policy, tag, over: false, accepted: true };
+                call.secured.take_callers_place(index);
                 self.by_leg.insert(leg, (call.number, Place::Caller));
                 self.by_dialog.insert(dialog, (call.number, Place::Caller));
             }

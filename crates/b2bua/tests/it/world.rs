@@ -150,7 +150,8 @@ impl World {
         let at = address(at);
         let seed = [u8::try_from(self.phones.len()).expect("few phones") + 40; 32];
         let mut config = UserAgentConfig { session_timer: None, ..UserAgentConfig::default() };
-        config.capabilities.content_types.extend(["application/dtmf-relay", "message/sipfrag"].map(String::from));
+        let types = ["application/dtmf-relay", "message/sipfrag", "application/pkcs7-mime"];
+        config.capabilities.content_types.extend(types.map(String::from));
         let agent = UserAgent::new(config, seed);
         self.phones.insert(at, Phone { agent, events: VecDeque::new(), offer: None, transport, connection });
     }

@@ -8,7 +8,7 @@ use super::Relay;
 use crate::drain::Drain;
 use crate::notify;
 use crate::signals::Wish;
-use crate::sip_start;
+use crate::{sip_smime, sip_start};
 
 /// Signs of life for systemd, at regular times.
 pub(super) struct Pulse {
@@ -76,6 +76,9 @@ impl Relay {
         match sip_start::configuration(fixed, live, self.demo_password.as_ref()) {
             Ok((config, users)) => {
                 door.b2bua.reconfigure(config, users);
+                if let Err(error) = sip_smime::configure(&mut door.b2bua, live) {
+                    tracing::warn!("reload: {error:#}: certificates for S/MIME stay as they were");
+                }
                 door.transports.set_web(sip_start::web(live, &door.transports));
             }
             Err(error) => tracing::warn!("reload: {error:#}: users, routes and trunks of SIP stay as they were"),

@@ -11,6 +11,7 @@ use sip_transport::{Inbound, Inbox, Refusal as TransportRefusal, Security, Trans
 use tokio::sync::mpsc;
 
 use super::Relay;
+use crate::sip_smime;
 
 /// Tokens of the back-to-back user agent lie between those of the ng protocol and our own.
 pub(super) const FIRST_SIP_TOKEN: u64 = 1 << 62;
@@ -53,6 +54,7 @@ impl SipDoor {
     }
 
     pub(super) fn handle(&mut self, now: Instant, event: SipEvent) {
+        self.b2bua.set_clocks(sip_smime::clocks());
         match event {
             SipEvent::Inbound(inbound) => self.handle_inbound(now, *inbound),
             SipEvent::Located(Located(lookup, targets)) => self.b2bua.handle_located(now, lookup, targets),
@@ -140,6 +142,11 @@ impl SipDoor {
             refusals: TransportRefusal::ALL
                 .into_iter()
                 .map(|reason| Labelled { labels: [reason.as_str()], count: stats.refusals(reason) })
+                .collect(),
+            smime: counters
+                .smime
+                .iter()
+                .map(|(&(what, result), &count)| Labelled { labels: [what, result], count })
                 .collect(),
         }
     }

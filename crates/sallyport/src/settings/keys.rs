@@ -102,6 +102,16 @@ pub(crate) const KEYS: &[Key] = &[
     key!("sip.algorithms", fixed.sip.algorithms, |value| value.choices(sip::algorithm)),
     key!("sip.calls", fixed.sip.calls, |value| value.count(1..=100_000)),
     key!("sip.phones", live.sip.phones, sip::keying),
+    Key {
+        name: "sip.phones_smime",
+        reloads: true,
+        set: |settings, value| sip::smime_layers(value, &mut settings.live.sip.phones_smime),
+        show: |settings| {
+            let policy = settings.live.sip.phones_smime;
+            format!("{:?}", (policy.sign, policy.encrypt))
+        },
+    },
+    key!("sip.phones_smime_required", live.sip.phones_smime.required, |value| value.flag()),
     key!("sip.sdes_over_cleartext", live.sip.sdes_over_cleartext, cleartext),
     key!("sip.sips_bridge", live.sip.sips_bridge, bridging),
     key!("sip.refer", fixed.sip.refer, refer),
@@ -113,6 +123,14 @@ pub(crate) const KEYS: &[Key] = &[
     key!("sip.roots", fixed.sip.roots, |value| value.name().map(|name| Some(PathBuf::from(name)))),
     key!("sip.routes", live.sip.routes, |value| value.list(sip::route)),
     key!("sip.trunks", live.sip.trunks, |value| value.list(sip::trunk)),
+    key!("sip.smime.certificate", live.sip.smime.certificate, |value| value
+        .name()
+        .map(|name| Some(PathBuf::from(name)))),
+    key!("sip.smime.key", live.sip.smime.key, |value| value.name().map(|name| Some(PathBuf::from(name)))),
+    key!("sip.smime.anchors", live.sip.smime.anchors, |value| value.name().map(|name| Some(PathBuf::from(name)))),
+    key!("sip.smime.pinned", live.sip.smime.pinned, |value| value.name().map(|name| Some(PathBuf::from(name)))),
+    key!("sip.smime.unverified", live.sip.smime.unverified, sip::unverified),
+    key!("sip.smime.cipher", live.sip.smime.cipher, sip::cipher),
 ];
 
 fn backend(value: Value<'_>) -> Result<BackendChoice, Fault> {

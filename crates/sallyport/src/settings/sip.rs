@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use b2bua::{Bridging, CleartextPolicy, Keying, Refer};
+use b2bua::{Bridging, CleartextPolicy, Keying, Refer, SmimePolicy, UnverifiedPolicy};
 use sip::{DigestAlgorithm, Host, SentBy, Transport, Uri};
+use smime::ContentCipher;
 
 use super::value::{Fault, Value};
 
@@ -31,6 +32,8 @@ pub(crate) struct SipLive {
     /// `None`: the user `demo`, with a password made at each start.
     pub(crate) users: Option<PathBuf>,
     pub(crate) phones: Keying,
+    pub(crate) phones_smime: SmimePolicy,
+    pub(crate) smime: SmimeSetting,
     pub(crate) trunks: Vec<TrunkSetting>,
     pub(crate) routes: Vec<RouteSetting>,
     pub(crate) sdes_over_cleartext: CleartextPolicy,
@@ -60,6 +63,32 @@ pub(crate) struct TrunkSetting {
     pub(crate) identities: Vec<String>,
     pub(crate) keying: Keying,
     pub(crate) interface: Option<String>,
+    pub(crate) smime: SmimePolicy,
+}
+
+/// The table `sip.smime`.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct SmimeSetting {
+    /// PEM, all of them.
+    pub(crate) certificate: Option<PathBuf>,
+    pub(crate) key: Option<PathBuf>,
+    pub(crate) anchors: Option<PathBuf>,
+    pub(crate) pinned: Option<PathBuf>,
+    pub(crate) unverified: UnverifiedPolicy,
+    pub(crate) cipher: ContentCipher,
+}
+
+impl Default for SmimeSetting {
+    fn default() -> Self {
+        Self {
+            certificate: None,
+            key: None,
+            anchors: None,
+            pinned: None,
+            unverified: UnverifiedPolicy::Warn,
+            cipher: ContentCipher::Aes128Gcm,
+        }
+    }
 }
 
 /// An element of `sip.routes`.
@@ -105,6 +134,8 @@ impl Default for SipLive {
         Self {
             users: None,
             phones: Keying::Auto,
+            phones_smime: SmimePolicy::default(),
+            smime: SmimeSetting::default(),
             trunks: Vec::new(),
             routes: vec![route("echo", RouteTo::Echo), route("*", RouteTo::Registered)],
             sdes_over_cleartext: CleartextPolicy::Warn,
@@ -220,6 +251,7 @@ pub(super) fn trunk(value: Value<'_>) -> Result<TrunkSetting, Fault> {
         identities: Vec::new(),
         keying: Keying::Auto,
         interface: None,
+        smime: SmimePolicy::default(),
     };
     fields(value, |field, value| {
         match field {
@@ -231,6 +263,8 @@ pub(super) fn trunk(value: Value<'_>) -> Result<TrunkSetting, Fault> {
             "identities" => trunk.identities = value.list(|one| one.name())?,
             "keying" => trunk.keying = keying(value)?,
             "interface" => trunk.interface = Some(value.name()?),
+            "smime" => smime_layers(value, &mut trunk.smime)?,
+            "smime_required" => trunk.smime.required = value.flag()?,
             _ => return Ok(false),
         }
         Ok(true)
@@ -320,6 +354,38 @@ pub(super) fn keying(value: Value<'_>) -> Result<Keying, Fault> {
     )
 }
 
+/// What is done to the bodies that go to a leg.
+pub(super) fn smime_layers(value: Value<'_>, policy: &mut SmimePolicy) -> Result<(), Fault> {
+    (policy.sign, policy.encrypt) = super::keys::one_of(
+        value,
+        &[
+            ("off", (false, false)),
+            ("sign", (true, false)),
+            ("encrypt", (false, true)),
+            ("sign-and-encrypt", (true, true)),
+        ],
+    )?;
+    Ok(())
+}
+
+pub(super) fn unverified(value: Value<'_>) -> Result<UnverifiedPolicy, Fault> {
+    use UnverifiedPolicy::{Allow, Refuse, Warn};
+    super::keys::one_of(value, &[("refuse", Refuse), ("warn", Warn), ("allow", Allow)])
+}
+
+pub(super) fn cipher(value: Value<'_>) -> Result<ContentCipher, Fault> {
+    use ContentCipher::{Aes128Cbc, Aes128Gcm, Aes256Cbc, Aes256Gcm};
+    super::keys::one_of(
+        value,
+        &[
+            ("aes-128-gcm", Aes128Gcm),
+            ("aes-256-gcm", Aes256Gcm),
+            ("aes-128-cbc", Aes128Cbc),
+            ("aes-256-cbc", Aes256Cbc),
+        ],
+    )
+}
+
 pub(super) fn algorithm(value: Value<'_>) -> Result<DigestAlgorithm, Fault> {
     let all = [DigestAlgorithm::SHA_512_256, DigestAlgorithm::SHA_256, DigestAlgorithm::MD5];
     let names: Vec<(String, DigestAlgorithm)> = all.map(|algorithm| (algorithm.to_string(), algorithm)).to_vec();
@@ -337,6 +403,37 @@ pub(super) fn realm(value: Value<'_>) -> Result<String, Fault> {
     }
 }
 
+fn check_smime(live: &SipLive) -> Option<(&'static str, String)> {
+    let SmimeSetting { certificate, key, .. } = &live.smime;
+    match (certificate, key) {
+        (Some(_), None) => {
+            return Some(("sip.smime.certificate", "sip.smime.key is missing: they come together".to_owned()));
+        }
+        (None, Some(_)) => {
+            return Some(("sip.smime.key", "sip.smime.certificate is missing: they come together".to_owned()));
+        }
+        _ => {}
+    }
+    if live.phones_smime.sign && certificate.is_none() {
+        return Some(("sip.phones_smime", "whoever signs needs sip.smime.certificate and sip.smime.key".to_owned()));
+    }
+    for trunk in &live.trunks {
+        let name = &trunk.name;
+        if trunk.smime.sign && certificate.is_none() {
+            return Some(("sip.trunks", format!("{name:?} is to get signed bodies: sip.smime.certificate is missing")));
+        }
+        let by_udp = trunk.uri.as_sip().and_then(|uri| uri.param("transport")).is_some_and(is_udp);
+        if (trunk.smime.sign || trunk.smime.encrypt) && by_udp {
+            return Some(("sip.trunks", format!("{name:?}: a signed or encrypted body does not go by UDP")));
+        }
+    }
+    None
+}
+
+fn is_udp(transport: &str) -> bool {
+    transport.eq_ignore_ascii_case("udp")
+}
+
 /// What only several keys together can have wrong: the key, and words.
 pub(super) fn check_together(fixed: &SipFixed, live: &SipLive) -> Option<(&'static str, String)> {
     let secure = fixed.listeners().iter().any(|listen| listen.transport.is_secure());
@@ -347,6 +444,9 @@ pub(super) fn check_together(fixed: &SipFixed, live: &SipLive) -> Option<(&'stat
     }
     if secure && fixed.certificate.is_none() {
         return Some(("sip.listen", "TLS and WSS need sip.certificate and sip.key".to_owned()));
+    }
+    if let Some(fault) = check_smime(live) {
+        return Some(fault);
     }
     let names: Vec<&str> = live.trunks.iter().map(|trunk| trunk.name.as_str()).collect();
     let reserved = |name: &&str| ["anybody", "users"].contains(name);
