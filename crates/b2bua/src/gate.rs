@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use sip::{
     Accepted, DigestFault, DigestServer, DigestServerConfig, FailureLimit, Flow, Headers, Request, StatusCode,
-    Verification, name,
+    Transport, Verification, name,
 };
 
 use crate::routes::Caller;
@@ -60,10 +60,12 @@ impl Gate {
     /// The trunk that this request comes from.
     pub(crate) fn trunk(&self, trunks: &[Trunk], flow: &Flow) -> Option<String> {
         let names = self.identities.get(&flow.connection).filter(|_| flow.connection != 0);
+        // Behind a reverse proxy at such an address are browsers, and who is not let in by password is let in by a page.
+        let may_be_known = !matches!(flow.transport, Transport::Ws | Transport::Wss);
         let of = |trunk: &&Trunk| {
             let named = |name: &String| trunk.identities.iter().any(|own| own.eq_ignore_ascii_case(name));
             names.is_some_and(|names| names.iter().any(named))
-                || trunk.addresses.iter().any(|&network| is_within(flow.peer.ip(), network))
+                || (may_be_known && trunk.addresses.iter().any(|&network| is_within(flow.peer.ip(), network)))
         };
         trunks.iter().find(of).map(|trunk| trunk.name.clone())
     }
@@ -156,6 +158,31 @@ fn is_within(address: IpAddr, (network, bits): (IpAddr, u8)) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "any instant serves as the start")]
+    fn a_browser_at_the_address_of_a_trunk_is_no_trunk() {
+        let address = "127.0.0.1:40000".parse().unwrap();
+        let mut config = B2buaConfig::new("sallyport.example");
+        config.trunks.push(Trunk {
+            name: "local".into(),
+            uri: sip::Uri::parse("sip:127.0.0.1:5080").unwrap(),
+            account: None,
+            addresses: vec![("127.0.0.1".parse().unwrap(), 32)],
+            identities: Vec::new(),
+            policy: Default::default(),
+        });
+        let gate = Gate::new(&config, Users::default(), Instant::now(), [1; 32]);
+        for (transport, expected) in [
+            (Transport::Udp, Some("local")),
+            (Transport::Tls, Some("local")),
+            (Transport::Ws, None),
+            (Transport::Wss, None),
+        ] {
+            let flow = Flow { transport, connection: 7, ..Flow::udp(address, address) };
+            assert_eq!(gate.trunk(&config.trunks, &flow).as_deref(), expected, "{transport}");
+        }
+    }
 
     #[test]
     fn networks_are_compared_by_their_prefix() {
