@@ -403,6 +403,15 @@ mod tests {
             .collect()
     }
 
+    /// The dotted names of all that is in a table.
+    fn named(prefix: &str, table: &toml::Table) -> Vec<String> {
+        let within = |(name, value): (&String, &toml::Value)| match value {
+            toml::Value::Table(table) => named(&format!("{prefix}{name}."), table),
+            _ => vec![format!("{prefix}{name}")],
+        };
+        table.iter().flat_map(within).collect()
+    }
+
     #[test]
     fn the_example_file_documents_every_key_and_shows_the_defaults() {
         let text =
@@ -414,15 +423,8 @@ mod tests {
         let mut whole = Settings::default();
         file::read(Path::new("deploy/sallyport.toml"), &example(), &mut whole).unwrap();
         let document: toml::Table = toml::from_str(&example()).unwrap();
-        let named: BTreeSet<String> = document
-            .iter()
-            .flat_map(|(name, value)| match value {
-                toml::Value::Table(table) => table.keys().map(|key| format!("{name}.{key}")).collect(),
-                _ => vec![name.clone()],
-            })
-            .collect();
         assert_eq!(
-            named,
+            named("", &document).into_iter().collect::<BTreeSet<String>>(),
             KEYS.iter().map(|key| key.name.to_owned()).collect(),
             "keys of the example and of the program"
         );
