@@ -62,8 +62,9 @@ impl Server {
 
     /// Where its web phone is.
     pub fn web_phone(&self) -> anyhow::Result<&str> {
-        let line = self.introduction.iter().find_map(|line| line.strip_prefix("phone "));
-        line.and_then(|line| line.split_whitespace().next()).context("no web phone")
+        let line = self.introduction.iter().find_map(|line| line.strip_prefix("try "));
+        let first = line.and_then(|line| line.split_whitespace().next());
+        first.filter(|word| word.starts_with("http")).context("no web phone")
     }
 
     /// Where it takes SIP over UDP.
@@ -81,9 +82,8 @@ impl Server {
 
     /// Password of the user `demo`.
     pub fn demo_password(&self) -> anyhow::Result<&str> {
-        let line = self.introduction.iter().find(|line| line.starts_with("user "));
-        let password = line.and_then(|line| line.split_once("password ")).map(|(_, rest)| rest);
-        password.and_then(|rest| rest.split(';').next()).context("no user demo")
+        let line = self.introduction.iter().find(|line| line.starts_with("sip "));
+        line.and_then(|line| line.split_once("password ")).map(|(_, password)| password).context("no user demo")
     }
 
     /// Kills it: SIGKILL, so that it can do nothing more.

@@ -84,8 +84,8 @@ async fn serve(reload: Reload) -> anyhow::Result<()> {
     let admin_task = tokio::spawn(admin::serve(admin_listener, admin, async {
         let _ = farewell_said.await;
     }));
-    let sip_lines = sip_start::introduction(sip.as_ref(), settings);
-    introduce(settings, character.as_ref(), ng_address, admin_address, &sip_lines);
+    let told = sip_start::introduction(sip.as_ref(), settings);
+    introduce(settings, character.as_ref(), ng_address, admin_address, &told);
     let sip = sip.map(|sip| (sip.demo_password, SipDoor::new(sip.b2bua, sip.transports, sip.inbox)));
     let (demo_password, sip, mut sip_inbox) = match sip {
         Some((password, (door, inbox))) => (password, Some(door), Some(inbox)),

@@ -210,25 +210,21 @@ fn password() -> anyhow::Result<Zeroizing<String>> {
     Ok(Zeroizing::new(bytes.iter().map(letter).collect()))
 }
 
-/// The lines that say where SIP is: the first word names the line.
-pub(crate) fn introduction(started: Option<&Started>, settings: &Settings) -> Vec<String> {
-    let Some(started) = started else { return vec!["sip      off".to_owned()] };
+/// What a newcomer reads of SIP: where it is served, and the addresses of the web phone.
+pub(crate) fn introduction(started: Option<&Started>, settings: &Settings) -> (String, Vec<String>) {
+    let Some(started) = started else { return ("off".to_owned(), Vec::new()) };
     let bound: Vec<String> = started
         .transports
         .listeners()
         .iter()
         .map(|listener| format!("{} {}", listener.transport.as_str().to_ascii_lowercase(), address(listener.address)))
         .collect();
-    let mut lines = vec![format!("sip      {}; realm {}", bound.join(", "), settings.fixed.sip.realm)];
+    let mut line = format!("{}; realm {}", bound.join(", "), settings.fixed.sip.realm);
     if let Some(password) = &started.demo_password {
-        lines.push(format!(
-            "user     {DEMO}, password {}; call echo. (Made at each start until sip.users names a file.)",
-            **password
-        ));
+        // Made at each start, until `sip.users` names a file.
+        line.push_str(&format!("; user {DEMO}, password {}", **password));
     }
-    let pages = web_phone::addresses(started.transports.listeners());
-    lines.extend(pages.iter().map(|page| format!("phone    {page}/ in a browser: call and be called")));
-    lines
+    (line, web_phone::addresses(started.transports.listeners()))
 }
 
 fn address(address: SocketAddr) -> String {

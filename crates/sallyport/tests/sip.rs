@@ -59,8 +59,8 @@ fn requests_are_answered_over_udp_and_tcp() {
     ] {
         assert!(metrics.contains(&format!("\nsallyport_sip_{line}\n")), "{line}");
     }
-    let user = process.lines.iter().find(|line| line.starts_with("user ")).unwrap();
-    assert!(user.contains("demo, password "), "{user}");
+    let line = process.lines.iter().find(|line| line.starts_with("sip ")).unwrap();
+    assert!(line.contains("; user demo, password "), "{line}");
 }
 
 #[test]

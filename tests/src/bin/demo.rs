@@ -60,10 +60,6 @@ fn run() -> anyhow::Result<bool> {
     watch(&call, Duration::from_secs(options.seconds));
     call.fall_silent();
     let detail: Value = serde_json::from_str(&server.page("/calls/demo")?)?;
-    let metrics = server.page("/metrics")?;
-    for l in metrics.lines().filter(|l| !l.starts_with('#') && !l.ends_with(" 0")) {
-        println!("{l}");
-    }
     let (to_phone, to_web, rejected) = call.end()?;
     report("browser to phone", &to_phone);
     report("phone to browser", &to_web);
