@@ -31,6 +31,23 @@ fn two_endpoints_agree_on_mirrored_keys_in_every_version() {
     }
 }
 
+/// RFC 8446 §4.2.8: what a server's key_share extension of X25519MLKEM768 (0x11ec, 1120 bytes) begins with.
+const POST_QUANTUM_SHARE: [u8; 8] = [0x00, 0x33, 0x04, 0x64, 0x11, 0xec, 0x04, 0x60];
+
+#[test]
+fn keys_are_agreed_by_x25519mlkem768_where_both_speak_1_3() {
+    let shares = |versions: Versions| {
+        let mut net = Net::pair(versions);
+        net.start();
+        net.settle();
+        net.assert_keyed();
+        let is_there = |bytes: &[u8]| bytes.windows(POST_QUANTUM_SHARE.len()).any(|part| part == POST_QUANTUM_SHARE);
+        net.server.sent.iter().filter(|(_, _, bytes)| is_there(bytes)).count()
+    };
+    assert_eq!((shares(Versions::Both), shares(Versions::Dtls13)), (1, 1));
+    assert_eq!(shares(Versions::Dtls12), 0);
+}
+
 #[test]
 fn fifty_of_fifty_handshakes_survive_thirty_percent_loss() {
     for versions in [Versions::Dtls12, Versions::Dtls13] {

@@ -3,6 +3,7 @@
 
 mod common;
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -216,6 +217,33 @@ fn a_plaintext_alert_of_a_peer_that_then_falls_silent_is_believed() {
     net.run_for(Duration::from_secs(5));
     assert_eq!(net.client.outcome.failed, Some(TransportFailure::AlertReceived(40)));
     assert!(net.client.outcome.failed_at.unwrap() - net.start <= Duration::from_secs(2));
+}
+
+#[test]
+fn at_most_four_associations_are_tentative_and_the_genuine_one_comes_through() {
+    for version in [SslVersion::DTLS1_2, SslVersion::DTLS1_3] {
+        let mut net = Net::pair(Versions::Both);
+        for (number, hello) in bogus_hellos(version, 40).iter().enumerate() {
+            // Often enough that its bytes pay for retransmissions.
+            for bytes in hello.iter().cycle().take(hello.len() * 24) {
+                let source = stranger(number as u32);
+                net.server.endpoint.handle_datagram(net.now, source, Standing::Unproven, bytes);
+            }
+        }
+        // Those that had to make room have been answered once; only those that are there send again.
+        drain(&mut net.server.endpoint);
+        let mut again = BTreeSet::new();
+        while let Some(due) = net.server.endpoint.poll_timeout().filter(|due| *due < net.start + Duration::from_secs(1))
+        {
+            net.now = due;
+            net.server.endpoint.handle_timeout(due);
+            again.extend(drain(&mut net.server.endpoint).into_iter().map(|(to, _)| to));
+        }
+        assert_eq!(again.len(), 4, "{again:?}");
+        net.start();
+        net.settle();
+        net.assert_keyed();
+    }
 }
 
 #[test]

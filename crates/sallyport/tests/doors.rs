@@ -3,22 +3,27 @@
 
 mod support;
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
-use support::{Process, audio_port, offer};
+use support::{Process, audio_port, offer, offer_with};
 
 /// A message over HTTP.
 fn post(process: &Process, message: &str) -> (u16, String) {
-    let mut stream = TcpStream::connect(process.admin).unwrap();
+    try_post(process, message).unwrap()
+}
+
+/// The same, where the server may close the connection before it has read everything.
+fn try_post(process: &Process, message: &str) -> std::io::Result<(u16, String)> {
+    let mut stream = TcpStream::connect(process.admin)?;
     let (admin, length) = (process.admin, message.len());
     let head = format!("POST /ng HTTP/1.1\r\nHost: {admin}\r\nConnection: close\r\nContent-Length: {length}\r\n");
-    write!(stream, "{head}Content-Type: application/x-rtpengine-ng\r\n\r\n{message}").unwrap();
+    write!(stream, "{head}Content-Type: application/x-rtpengine-ng\r\n\r\n{message}")?;
     let mut response = String::new();
-    stream.read_to_string(&mut response).unwrap();
+    stream.read_to_string(&mut response)?;
     let (head, body) = response.split_once("\r\n\r\n").unwrap();
-    (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
+    Ok((head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned()))
 }
 
 /// A connection for the ng protocol.
@@ -136,4 +141,57 @@ fn what_is_refused_has_the_same_words_in_reply_log_and_metric() {
     process.logged(&["bad_value", "Bad value of ICE: forec"]);
     let metrics = process.page("/metrics").1;
     assert!(metrics.contains("\nsallyport_refusals_total{cause=\"bad_value\"} 1\n"), "{metrics}");
+}
+
+/// An offer over HTTP with so many more lines.
+fn offer_of_lines(process: &Process, lines: usize) -> std::io::Result<(u16, String)> {
+    let lines = "a=x\r\n".repeat(lines);
+    let sdp = format!("v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\n{lines}");
+    let dictionary = format!("d7:call-id3:big7:command5:offer8:from-tag1:a3:sdp{}:{sdp}e", sdp.len());
+    try_post(process, &format!("big{} {dictionary}", sdp.len()))
+}
+
+#[test]
+fn what_is_absurd_is_refused_in_the_same_words_everywhere_and_disturbs_nobody() {
+    // Room for two transports of two ports.
+    let process = Process::start("25000-25004");
+    let port = audio_port(&process.ask(&offer("c0", "one")));
+    let words = |process: &Process, message: &str, words: &str, cause: &str| {
+        let reply = process.ask(message);
+        assert!(reply.contains("\"result\":\"error\"") && reply.contains(words), "{reply}");
+        process.logged(&[words, cause]);
+        assert_eq!(process.metric(&format!("sallyport_refusals_total{{cause=\"{cause}\"}}")), 1.0);
+        // Whoever was there is served as before: the same call's offer again, the same port.
+        assert_eq!(audio_port(&process.ask(&offer(&format!("again-{cause}"), "one"))), port);
+    };
+    let secure = r#"m=audio 4000 RTP/SAVP 0\r\na=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:AAAA\r\n"}"#;
+    let key = offer("k1", "key").replace(r#"m=audio 4000 RTP/AVP 0\r\n"}"#, secure);
+    words(&process, &key, "a=crypto:1 passed over: key and salt are 3 bytes, not 30", "incomplete");
+    let answer = offer("n1", "nobody").replace(r#""offer""#, r#""answer""#).replace(r#""a","#, r#""a","to-tag":"b","#);
+    words(&process, &answer, "Unknown call-id", "unknown_call_id");
+    // The Call-ID once more, from somebody else, who needs ports of its own.
+    let twice = offer("t1", "one").replace(r#""from-tag":"a""#, r#""from-tag":"z""#);
+    words(&process, &twice, "Ran out of ports: no free port on 127.0.0.1 in 25000-25003", "out_of_ports");
+
+    let (status, body) = offer_of_lines(&process, 10_000).unwrap();
+    assert!(status == 200 && body.contains("error") && body.contains("line"), "{status} {body}");
+    // A million lines are more than a request may have: 413, or the connection is closed before they have been read.
+    match offer_of_lines(&process, 1_000_000) {
+        Ok((status, _)) => assert_eq!(status, 413),
+        Err(error) => assert!(matches!(error.kind(), ErrorKind::BrokenPipe | ErrorKind::ConnectionReset), "{error}"),
+    }
+    assert_eq!(audio_port(&process.ask(&offer("end", "one"))), port);
+}
+
+#[test]
+fn what_has_no_effect_is_logged_once() {
+    let process = Process::start("25010-25099");
+    for (number, flag) in ["trust-addres", "trust-addres", "symmetric", "symmetric", "last-one"].into_iter().enumerate()
+    {
+        let flags = format!(r#","flags":["{flag}"]"#);
+        audio_port(&process.ask(&offer_with(&format!("c{number}"), &format!("call-{number}"), &flags)));
+    }
+    process.logged(&["unknown key or flag, ignored", "last-one"]);
+    assert_eq!(process.lines_logged(&["unknown key or flag, ignored", "trust-addres"]), 1);
+    assert_eq!(process.lines_logged(&["symmetric"]), 0, "rtpengine ignores it, too");
 }

@@ -107,6 +107,12 @@ impl Process {
         status.unwrap()
     }
 
+    /// How many lines of the log so far have all these words.
+    pub(crate) fn lines_logged(&self, words: &[&str]) -> usize {
+        let log = self.log.lock().unwrap();
+        log.iter().filter(|line| words.iter().all(|word| line.contains(word))).count()
+    }
+
     /// Waits for a line of the log that has all of these words.
     pub(crate) fn logged(&self, words: &[&str]) -> String {
         let mut found = None;
