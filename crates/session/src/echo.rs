@@ -7,9 +7,10 @@ use control::EchoPlan;
 use sdp::{Direction, SessionDescription};
 
 use crate::leg::{Dialog, Exchange, Negotiated, digest};
+use crate::negotiate::offered::Offered;
 use crate::negotiate::{Desk, Work, WorkKind, answer, check_supported, latching, offer};
 use crate::peer::{PeerCodec, PeerDescription, PeerSection};
-use crate::{Negotiation, OpportunisticForm, Options, Refusal, Treatment};
+use crate::{Negotiation, Options, Refusal, Treatment};
 
 /// Formats that are not speech of their own: they stand beside a codec.
 const BESIDE: [&str; 6] = [EVENTS, "CN", "red", "ulpfec", "flexfec", "rtx"];
@@ -29,18 +30,8 @@ pub(crate) fn prepare(
     }
     options.flags.pass_through = Some(false);
     let known = known(negotiated, &negotiation.from_tag)?;
-    let mut description = Desk::parse(negotiation)?;
     let before = known.and_then(|leg| negotiated.legs.get(leg));
-    let (layout, twice) = before
-        .map(|leg| leg.layout.clone())
-        .unwrap_or_default()
-        .fold_offer(&mut description, |effective| desk.has_usable_keys(effective));
-    let mut peer = desk.read(&description, negotiation, &options, true)?;
-    for section in twice {
-        if let Some(section) = peer.sections.get_mut(section) {
-            section.opportunistic = Some(OpportunisticForm::Twice);
-        }
-    }
+    let Offered { layout, mut peer, .. } = Offered::read(desk, negotiation, before, &options, true)?;
     offer::accept_osrtp(&mut peer, desk, before, &options);
     choose(&mut peer);
     if known.is_none() && peer.sections.iter().all(|section| section.rejected) {

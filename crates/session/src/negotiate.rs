@@ -17,6 +17,7 @@ use crate::{
 pub(crate) mod answer;
 pub(crate) mod keying;
 pub(crate) mod offer;
+pub(crate) mod offered;
 
 /// What a negotiation works with, and what it leaves to be done.
 pub(crate) struct Desk<'a> {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::keying::{self, Wanted};
+use super::offered::Offered;
 use super::{Desk, Work, WorkKind, check_supported, latching, public_address};
 use crate::carried::Carried;
 use crate::layout::Layout;
@@ -27,21 +28,10 @@ pub(crate) fn prepare(
 ) -> Result<Work, Refusal> {
     let mut options = negotiation.options.clone().expanded();
     check_supported(&options)?;
-    let mut description = Desk::parse(negotiation)?;
     let described = negotiated.leg_by_tag(&negotiation.from_tag).and_then(|leg| negotiated.legs.get(leg));
-    let (layout, twice) = described
-        .map(|leg| leg.layout.clone())
-        .unwrap_or_default()
-        .fold_offer(&mut description, |effective| desk.has_usable_keys(effective));
-    // What passes through is what stands on the line: capabilities are not read.
-    let capabilities = !goes_through(described, &options);
-    let mut peer = desk.read(&description, negotiation, &options, capabilities)?;
-    for section in twice {
-        if let Some(section) = peer.sections.get_mut(section) {
-            section.opportunistic = Some(OpportunisticForm::Twice);
-        }
-    }
     let through = goes_through(described, &options);
+    // What passes through is what stands on the line: capabilities are not read.
+    let Offered { description, layout, mut peer } = Offered::read(desk, negotiation, described, &options, !through)?;
     options.flags.pass_through = Some(through);
     if !through {
         accept_osrtp(&mut peer, desk, described, &options);

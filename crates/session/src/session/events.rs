@@ -102,16 +102,14 @@ impl Session {
             TransportEvent::KeyNearlySpent { outbound } => Some(LedgerNote::KeyNearlySpent { outbound }),
         };
         if let Some(note) = note {
-            let warning = matches!(note, LedgerNote::KeyNearlySpent { .. }).then(|| note.to_string());
-            let spent = match note {
-                LedgerNote::KeyNearlySpent { outbound } => Some(outbound),
-                _ => None,
-            };
-            let is_new = call.note(wall, &tag, note);
-            if let Some(outbound) = spent {
+            let warning = if let LedgerNote::KeyNearlySpent { outbound } = note {
                 let (call_id, tag) = (call.call_id.clone(), tag.clone());
                 self.outputs.push_back(super::Output::KeyNearlySpent { call_id, tag, outbound });
-            }
+                Some(note.to_string())
+            } else {
+                None
+            };
+            let is_new = call.note(wall, &tag, note);
             if let Some(warning) = warning.filter(|_| is_new) {
                 tracing::warn!(
                     call = call.call_id,

@@ -149,8 +149,8 @@ impl Session {
         let (seen, restored) = (std::mem::take(&mut takeover.seen), takeover.restored);
         self.media = MediaHalf::Here;
         self.left_behind.clear();
-        let mut lost: Vec<CallKey> = self.calls.values().filter(|call| call.opened).map(|call| call.key).collect();
-        lost.retain(|key| !seen.contains(key));
+        let calls = self.calls.values().filter(|call| call.opened && !seen.contains(&call.key));
+        let lost: Vec<CallKey> = calls.map(|call| call.key).collect();
         for key in lost {
             let Some(call) = self.calls.remove(&key) else { continue };
             self.removed(now, call, None);
