@@ -222,6 +222,16 @@ impl Transport {
         prefetch(&self.egress, Egress::HEAD);
     }
 
+    /// The routes that do not lead back to where a packet came from.
+    pub(crate) fn onward_routes(&self) -> impl Iterator<Item = &Route> {
+        self.routes.iter().filter(|route| route.echo.is_none())
+    }
+
+    /// The same of RTCP.
+    pub(crate) fn onward_rtcp_routes(&self) -> impl Iterator<Item = &RtcpRoute> {
+        self.rtcp_routes.iter().filter(|route| route.echo.is_none())
+    }
+
     /// Where media goes. `None`: it cannot leave, for want of keys, address or consent.
     pub(crate) fn target(&self) -> Option<SocketAddr> {
         if self.egress.is_ready() && !self.closed_by_peer { self.path.target() } else { None }

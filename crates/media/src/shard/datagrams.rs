@@ -58,8 +58,7 @@ impl Shard {
         transport.datagrams_in.count(datagram.len());
         self.counters.datagrams_in.count(datagram.len());
         // Nothing is known here that would keep two that send everything back from doing so for ever.
-        let route =
-            transport.routes.iter().find(|route| route.echo.is_none()).map(|route| (route.egress, route.forward_media));
+        let route = transport.onward_routes().next().map(|route| (route.egress, route.forward_media));
         if standing == Standing::Locked {
             self.say(slot, TransportEvent::Latched { remote: source });
         }

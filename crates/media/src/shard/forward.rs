@@ -113,7 +113,7 @@ impl Shard {
         let mut targets = Targets::new();
         let mut otherwise = Verdict::NoFlow;
         let Some(transport) = self.transports.get(slot) else { return (targets, otherwise) };
-        let routes = || transport.rtcp_routes.iter().filter(|route| route.echo.is_none());
+        let routes = || transport.onward_rtcp_routes();
         let first = routes().next().and_then(|route| route.egress);
         let one_way = routes().all(|route| route.egress == first);
         let concerned = |route: &RtcpRoute| one_way || self.concerns(slot, route, bytes);

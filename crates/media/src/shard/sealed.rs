@@ -99,10 +99,8 @@ impl Shard {
         let source = Source { transport: transport.source, epoch: (0, 0) };
         let mut ended = Verdict::NoFlow;
         // What we cannot open we cannot send back as our own.
-        let rtcp_routes = transport.rtcp_routes.iter().filter(|route| route.echo.is_none());
-        let rtcp_routes = rtcp_routes.map(|route| (route.egress, route.policy == RtcpPolicy::Drop));
-        let rtp_routes =
-            transport.routes.iter().filter(|route| route.echo.is_none()).map(|route| (route.egress, false));
+        let rtcp_routes = transport.onward_rtcp_routes().map(|route| (route.egress, route.policy == RtcpPolicy::Drop));
+        let rtp_routes = transport.onward_routes().map(|route| (route.egress, false));
         let routes = rtcp_routes.filter(|_| rtcp).chain(rtp_routes.filter(|_| !rtcp));
         for (egress, is_unwanted) in routes {
             if is_unwanted && kind.is_some() {
