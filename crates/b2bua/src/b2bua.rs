@@ -48,6 +48,8 @@ pub struct B2bua {
     pub(crate) config: B2buaConfig,
     pub(crate) ua: UserAgent,
     pub(crate) capabilities: Capabilities,
+    /// What a request may have in it that goes on to the other end as it is.
+    pub(crate) passed: Capabilities,
     pub(crate) gate: Gate,
     pub(crate) registrar: Registrar,
     pub(crate) users: Users,
@@ -74,7 +76,10 @@ impl B2bua {
     /// at `first_token` and grow.
     pub fn new(config: B2buaConfig, users: Users, now: Instant, seed: [u8; 32], first_token: u64) -> Self {
         let mut rng = ChaCha20Rng::from_seed(seed);
-        let capabilities = capabilities(&config);
+        let passed = passed(&config);
+        let mut capabilities = passed.clone();
+        // What is sealed is sealed to us: we open it, and nobody behind us could.
+        capabilities.content_types.push("application/pkcs7-mime".to_owned());
         let agent = UserAgentConfig {
             capabilities: capabilities.clone(),
             // An answer that went ahead reliably could not be another branch's any more.
@@ -90,6 +95,7 @@ impl B2bua {
             secured: Secured::nobody(now, draw(&mut rng)),
             registrar: Registrar::default(),
             capabilities,
+            passed,
             users,
             calls: HashMap::new(),
             by_leg: HashMap::new(),
@@ -424,7 +430,7 @@ impl B2bua {
     }
 }
 
-fn capabilities(config: &B2buaConfig) -> Capabilities {
+fn passed(config: &B2buaConfig) -> Capabilities {
     let mut capabilities = Capabilities::default();
     // Neither are we a party to a call that another call could replace, nor do we send REFER.
     capabilities.extensions.retain(|tag| tag != "replaces");
@@ -432,9 +438,8 @@ fn capabilities(config: &B2buaConfig) -> Capabilities {
     if config.refer == Refer::Refuse {
         capabilities.methods.retain(|method| *method != Method::Refer);
     }
-    let passed =
-        ["application/dtmf-relay", "application/dtmf", "application/media_control+xml", "application/pkcs7-mime"];
-    capabilities.content_types.extend(passed.map(str::to_owned));
+    let types = ["application/dtmf-relay", "application/dtmf", "application/media_control+xml"];
+    capabilities.content_types.extend(types.map(str::to_owned));
     capabilities
 }
 

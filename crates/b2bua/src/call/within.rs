@@ -95,6 +95,7 @@ impl B2bua {
         server: ServerId,
         request: Request,
     ) -> Result<(), Response> {
+        self.passed.inspect(&request).map_err(|refused| *refused)?;
         let end = call.end_of(place).filter(|_| !call.ended);
         let other = end.and_then(|end| self.dialog_at(call, end.other()));
         let Some(other) = other.filter(|_| call.passing.len() < MAX_PASSING) else {

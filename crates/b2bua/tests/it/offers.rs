@@ -274,3 +274,19 @@ fn info_passes_with_its_body_and_comes_back_with_its_status() {
     world.bye(ALICE, alice);
     world.assert_forgotten();
 }
+
+#[test]
+fn info_with_a_sealed_body_is_refused_since_the_other_end_could_not_open_it() {
+    let mut world = World::new();
+    let [alice, _] = world.established();
+    let now = world.now;
+    let sealed = Body { content_type: "application/pkcs7-mime;smime-type=enveloped-data".into(), bytes: vec![0x30, 0] };
+    world.phone(ALICE).agent.send(now, alice, Method::Info, Some(sealed), &none()).unwrap();
+    let CallEvent::Response { response, .. } = world.event(ALICE) else { panic!() };
+    assert_eq!(response.status(), StatusCode::UNSUPPORTED_MEDIA_TYPE);
+    let accept = response.headers.value("Accept").unwrap();
+    assert!(accept.contains("application/dtmf-relay") && !accept.contains("pkcs7"), "{accept}");
+    world.no_event(BOB);
+    world.bye(ALICE, alice);
+    world.assert_forgotten();
+}
