@@ -263,10 +263,7 @@ impl Call {
     pub(crate) fn flow(&self, end: End) -> Flow {
         match end {
             End::Caller => self.caller.flow,
-            End::Called => {
-                let target = self.winner().and_then(|branch| branch.target.as_ref());
-                target.map_or(self.caller.flow, |target| target.flow)
-            }
+            End::Called => self.winner().and_then(Branch::flow).copied().unwrap_or(self.caller.flow),
         }
     }
 
@@ -287,8 +284,13 @@ impl Call {
 
 impl Branch {
     pub(crate) fn side(&self) -> Side<'_> {
-        let transport = self.target.as_ref().map_or(sip::Transport::Udp, |target| target.flow.transport);
+        let transport = self.flow().map_or(sip::Transport::Udp, |flow| flow.transport);
         Side { policy: &self.spec.policy, transport }
+    }
+
+    /// How it is called, as soon as that is known.
+    pub(crate) fn flow(&self) -> Option<&Flow> {
+        self.target.as_ref().map(|target| &target.flow)
     }
 
     pub(crate) fn via(index: usize) -> String {

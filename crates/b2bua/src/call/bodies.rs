@@ -59,7 +59,7 @@ impl Call {
         let branch = self.branches.get(index);
         branch.map_or(caller, |branch| LegView {
             policy: &branch.spec.policy,
-            flow: branch.target.as_ref().map_or(&self.caller.flow, |target| &target.flow),
+            flow: branch.flow().unwrap_or(&self.caller.flow),
         })
     }
 

@@ -10,10 +10,9 @@ use sip::{
 };
 
 use super::incoming::is_sips;
-use super::{Branch, Call, Place, Spec, Then};
+use super::{Branch, Call, End, Place, Spec, Then};
 use crate::headers::{self, Invitation};
-use crate::policy::{self, Side};
-use crate::{B2bua, Fact, description};
+use crate::{B2bua, Fact, description, policy};
 
 impl B2bua {
     /// Does what the fork wants.
@@ -126,7 +125,7 @@ impl B2bua {
         }
         let Some(sdp) = call.offer.clone() else { return self.invite(now, call, index) };
         let is_secure = description::is_secure(&sdp);
-        let from = Side { policy: &call.caller.policy, transport: call.caller.flow.transport };
+        let from = call.side(End::Caller);
         let to = branch.side();
         let options = policy::offer(from, to, is_secure);
         if policy::offers_sdes(to, is_secure)
@@ -358,14 +357,14 @@ impl B2bua {
             (Err(_), _) => return,
         };
         let Some(branch) = call.branches.get(index) else { return };
-        let to = Side { policy: &call.caller.policy, transport: call.caller.flow.transport };
+        let to = call.side(End::Caller);
         let answer = Negotiation {
             call_id: call.session.clone(),
             from_tag: call.caller.tag.clone(),
             to_tag: Some(tag.to_owned()),
             via_branch: Some(Branch::via(index)),
             sdp,
-            received_from: branch.target.as_ref().map(|target| target.flow.peer.ip()),
+            received_from: branch.flow().map(|flow| flow.peer.ip()),
             options: policy::answer(branch.side(), to, self.notes_cleartext()),
         };
         self.await_reply(call, SessionRequest::Answer(Box::new(answer)), then);
@@ -377,30 +376,21 @@ impl B2bua {
             Err(unopened) => return self.release_unopened(now, call, index, &unopened),
         };
         let Some(branch) = call.branches.get(index) else { return };
-        let to = Side { policy: &call.caller.policy, transport: call.caller.flow.transport };
+        let (from, to) = (branch.side(), call.side(End::Caller));
         let is_secure = description::is_secure(&sdp);
-        let from_flow = branch.target.as_ref().map(|target| target.flow);
+        let refused = branch.flow().is_some_and(|flow| self.check_offer(from, flow, &sdp).is_err());
+        if refused || (policy::offers_sdes(to, is_secure) && self.check_cleartext(&call.caller.flow).is_err()) {
+            return self.release_branch(now, call, index, StatusCode::NOT_ACCEPTABLE_HERE);
+        }
         let offer = Negotiation {
             call_id: call.session.clone(),
             from_tag: branch.tag.clone(),
             to_tag: Some(call.caller.tag.clone()),
             via_branch: None,
-            sdp: sdp.clone(),
-            received_from: from_flow.map(|flow| flow.peer.ip()),
-            options: policy::offer(branch.side(), to, is_secure),
+            sdp,
+            received_from: branch.flow().map(|flow| flow.peer.ip()),
+            options: policy::offer(from, to, is_secure),
         };
-        let refused = match from_flow {
-            Some(flow) => {
-                let policy = branch.spec.policy.clone();
-                let side = Side { policy: &policy, transport: flow.transport };
-                self.check_offer(side, &flow, &sdp).is_err()
-            }
-            None => false,
-        };
-        let caller = call.caller.flow;
-        if refused || (policy::offers_sdes(to, is_secure) && self.check_cleartext(&caller).is_err()) {
-            return self.release_branch(now, call, index, StatusCode::NOT_ACCEPTABLE_HERE);
-        }
         self.await_reply(call, SessionRequest::Offer(Box::new(offer)), Then::Accept { branch: index });
     }
 

@@ -28,10 +28,7 @@ impl B2bua {
             Ok(sdp) => sdp,
             Err(unopened) => return self.refuse_unopened(now, dialog, unopened),
         };
-        let flow = call.flow(end);
-        let own_side = (call.side(end).policy.clone(), flow.transport);
-        let side = policy::Side { policy: &own_side.0, transport: own_side.1 };
-        if let Err(headers) = self.check_offer(side, &flow, &sdp) {
+        if let Err(headers) = self.check_offer(call.side(end), &call.flow(end), &sdp) {
             return self.refuse_offer(now, dialog, StatusCode::NOT_ACCEPTABLE_HERE, &headers);
         }
         if call.echo {
@@ -39,18 +36,13 @@ impl B2bua {
         }
         let then = match call.exchange {
             Some(Exchange::Wanted { from }) if from == end.other() => Then::WantedOffer { from: end },
-            _ if call.transfer.is_some() => {
-                return self.refuse_offer(now, dialog, StatusCode::REQUEST_PENDING, &Headers::new());
-            }
-            Some(_) => return self.refuse_offer(now, dialog, StatusCode::REQUEST_PENDING, &Headers::new()),
-            None => {
-                let quiet = self.dialog_at(call, end.other()).is_some_and(|other| self.ua.can_offer(other));
-                if !quiet {
-                    return self.refuse_offer(now, dialog, StatusCode::REQUEST_PENDING, &Headers::new());
-                }
+            None if call.transfer.is_none()
+                && self.dialog_at(call, end.other()).is_some_and(|other| self.ua.can_offer(other)) =>
+            {
                 call.exchange = Some(Exchange::Forwarded { from: end, withdrawn: false });
                 Then::Reoffer { from: end }
             }
+            _ => return self.refuse_offer(now, dialog, StatusCode::REQUEST_PENDING, &Headers::new()),
         };
         let other_flow = call.flow(end.other());
         let is_secure = description::is_secure(&sdp);

@@ -155,7 +155,7 @@ impl B2bua {
             to_tag: Some(tag),
             via_branch: Some(Branch::via(index)),
             sdp,
-            received_from: branch_address(call, index),
+            received_from: call.branches.get(index).and_then(Branch::flow).map(|flow| flow.peer.ip()),
             options: policy::answer(call.branch_side(index), call.side(stays), self.notes_cleartext()),
         };
         self.await_reply(call, SessionRequest::Answer(Box::new(answer)), Then::Transfer { branch: index });
@@ -189,7 +189,7 @@ impl B2bua {
             }
             End::Caller => {
                 let (Some(leg), Some(dialog)) = (branch.leg, branch.dialog.take()) else { return };
-                let flow = branch.target.as_ref().map_or(call.caller.flow, |target| target.flow);
+                let flow = branch.flow().copied().unwrap_or(call.caller.flow);
                 let (policy, tag) = (branch.spec.policy.clone(), branch.tag.clone());
                 call.who = party;
                 call.caller =
@@ -260,8 +260,4 @@ impl B2bua {
             }));
         }
     }
-}
-
-fn branch_address(call: &Call, index: usize) -> Option<std::net::IpAddr> {
-    call.branches.get(index)?.target.as_ref().map(|target| target.flow.peer.ip())
 }

@@ -58,7 +58,7 @@ impl B2bua {
         let branch = call.branches.get(index)?;
         let by_spec =
             branch.spec.trunk.clone().map(Caller::Trunk).or_else(|| branch.spec.user.clone().map(Caller::User));
-        let of_flow = || self.gate.trunk(&self.config.trunks, &branch.target.as_ref()?.flow).map(Caller::Trunk);
+        let of_flow = || self.gate.trunk(&self.config.trunks, branch.flow()?).map(Caller::Trunk);
         by_spec.or_else(of_flow)
     }
 
