@@ -8,8 +8,8 @@ use rand::rngs::ChaCha20Rng;
 use rand::{Rng, SeedableRng};
 use session::{EndReason, Refusal, Reply, Request as SessionRequest, Token};
 use sip::{
-    CallEvent, Capabilities, DialogHandle, Flow, LegId, LoopGuard, Message, Method, Target, TransactionId, Transmit,
-    Uri, UserAgent, UserAgentConfig, Verdict,
+    Body, CallEvent, Capabilities, DialogHandle, Flow, LegId, LoopGuard, Message, Method, Target, TransactionId,
+    Transmit, Uri, UserAgent, UserAgentConfig, Verdict,
 };
 
 use crate::call::{Call, CallNumber, End, Job, Place};
@@ -341,14 +341,14 @@ impl B2bua {
         }
         self.offer_by_ourselves(now, &mut call);
         if call.is_done() {
-            self.bury(now, call);
+            self.bury(call);
         } else {
             self.calls.insert(number, call);
         }
     }
 
-    fn bury(&mut self, now: Instant, mut call: Call) {
-        self.delete(now, &mut call);
+    fn bury(&mut self, mut call: Call) {
+        self.delete(&mut call);
         if let Some(at) = call.timer {
             self.timers.remove(&(at, call.number));
         }
@@ -419,6 +419,11 @@ impl B2bua {
 
     pub(crate) fn seed(&mut self) -> [u8; 32] {
         draw(&mut self.rng)
+    }
+
+    /// The description that the peer of a dialog agreed by, whoever of us offered.
+    pub(crate) fn last_said(&self, dialog: DialogHandle) -> Option<&Body> {
+        Some(&self.ua.negotiation(dialog)?.agreed()?.remote)
     }
 
     /// The dialog at one end of an answered call.

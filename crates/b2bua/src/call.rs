@@ -80,7 +80,7 @@ pub(crate) enum Then {
     /// Our offer to a branch.
     Invite { branch: usize },
     /// The answer of a branch, ahead of the 200.
-    Ring { branch: usize, status: StatusCode, headers: Headers },
+    Ring { status: StatusCode, headers: Headers },
     /// The answer of a branch in its 200; or its offer, where the caller made none.
     Accept { branch: usize },
     /// The offer of one end, for the other.
@@ -92,7 +92,7 @@ pub(crate) enum Then {
     /// Our own offer to one end.
     OwnOffer { to: End },
     /// The answer to it, which nobody else waits for.
-    OwnAnswer { from: End },
+    OwnAnswer,
     /// The answer of a transfer's target.
     Transfer { branch: usize },
     /// The session answers for the called party.

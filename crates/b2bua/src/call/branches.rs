@@ -52,7 +52,7 @@ impl B2bua {
                 ForkAction::Fail(response) => {
                     let (status, headers) = self.failure_for_caller(&response);
                     self.refuse_caller(now, call, status, &headers);
-                    self.delete(now, call);
+                    self.delete(call);
                 }
             }
         }
@@ -285,7 +285,7 @@ impl B2bua {
         match (description, dialog) {
             (Some(Description::Answer(body) | Description::Preview(body)), Some(dialog)) if call.offer.is_some() => {
                 let tag = self.tag_of(index, dialog);
-                let then = Then::Ring { branch: index, status, headers };
+                let then = Then::Ring { status, headers };
                 self.ask_answer(now, call, index, &tag, &body, then);
             }
             (Some(Description::Offer(_)), Some(dialog)) => {
@@ -302,15 +302,13 @@ impl B2bua {
         call: &mut Call,
         index: usize,
         dialog: DialogHandle,
-        _response: &Response,
         description: Option<Description>,
     ) {
         if call.is_target(index) && !call.ended {
             return self.target_answered(now, call, index, dialog, description);
         }
         let tag = self.tag_of(index, dialog);
-        let agreed =
-            self.ua.negotiation(dialog).and_then(|negotiation| negotiation.agreed()).map(|own| own.remote.clone());
+        let agreed = self.last_said(dialog).cloned();
         let Some(branch) = call.branches.get_mut(index) else { return };
         branch.dialog = Some(dialog);
         if call.ended || call.winner.is_some() || branch.over {
@@ -350,7 +348,7 @@ impl B2bua {
             (Ok(sdp), _) => sdp,
             (Err(unopened), Then::Accept { .. }) => return self.release_unopened(now, call, index, &unopened),
             // Without early media it rings all the same.
-            (Err(_), Then::Ring { status, headers, .. }) => {
+            (Err(_), Then::Ring { status, headers }) => {
                 let _ = self.ua.ring(now, call.caller.leg, *status, None, headers);
                 return;
             }

@@ -161,7 +161,7 @@ impl B2bua {
                 return;
             }
             Some(Exchange::Given { to }) if to == end => Then::Reanswer { to: end.other() },
-            Some(Exchange::Own { to }) if to == end => Then::OwnAnswer { from: end },
+            Some(Exchange::Own { to }) if to == end => Then::OwnAnswer,
             _ => return,
         };
         let sdp = match self.open(now, call, place, body) {
@@ -277,8 +277,7 @@ impl B2bua {
         let (Some(dialog), Some(other)) = (self.dialog_at(call, to), self.dialog_at(call, to.other())) else {
             return call.own_offers.clear();
         };
-        let agreed = self.ua.negotiation(other).and_then(|negotiation| negotiation.agreed());
-        let remote = agreed.map(|agreed| agreed.remote.clone());
+        let remote = self.last_said(other).cloned();
         let place = call.place_of(to.other());
         let sdp = remote.and_then(|remote| self.open(now, call, place, &remote).ok());
         let Some(sdp) = sdp else { return call.own_offers.clear() };
@@ -304,7 +303,7 @@ impl B2bua {
     }
 
     /// The party that was offered new keys has answered; what the session wrote of it is nobody's: the other end keeps what it has.
-    pub(super) fn own_offer_agreed(&mut self, call: &mut Call, _from: End, sdp: &Result<Vec<u8>, Refusal>) {
+    pub(super) fn own_offer_agreed(&mut self, call: &mut Call, sdp: &Result<Vec<u8>, Refusal>) {
         call.exchange = None;
         call.own_offers.pop_front();
         if let Err(refusal) = sdp {

@@ -2,10 +2,10 @@
 
 use std::time::Instant;
 
-use session::{Delete, Refusal, Reply, Request as SessionRequest, Token};
+use session::{Refusal, Reply, Token};
 use sip::{BranchId, Headers, StatusCode, name};
 
-use super::{Branch, Call, End, Exchange, Place, Then};
+use super::{Call, End, Exchange, Place, Then};
 use crate::B2bua;
 
 impl B2bua {
@@ -19,13 +19,13 @@ impl B2bua {
         let is_known = sdp.is_ok();
         match then {
             Then::Invite { branch } => self.branch_offered(now, call, branch, sdp),
-            Then::Ring { branch, status, headers } => self.ring_with(now, call, branch, status, &headers, sdp),
+            Then::Ring { status, headers } => self.ring_with(now, call, status, &headers, sdp),
             Then::Accept { branch } => self.branch_accepted(now, call, branch, sdp),
             Then::Reoffer { from } => self.reoffered(now, call, from, sdp),
             Then::Reanswer { to } => self.reanswered(now, call, to, sdp),
             Then::WantedOffer { from } => self.wanted_offer_written(now, call, from, sdp),
             Then::OwnOffer { to } => self.own_offer_written(now, call, to, sdp),
-            Then::OwnAnswer { from } => self.own_offer_agreed(call, from, &sdp),
+            Then::OwnAnswer => self.own_offer_agreed(call, &sdp),
             Then::Transfer { branch } => self.transferred(now, call, branch, sdp),
             Then::Echo => self.echoed(now, call, sdp),
             Then::EchoAgain => self.echoed_again(now, call, sdp),
@@ -60,7 +60,6 @@ impl B2bua {
         &mut self,
         now: Instant,
         call: &mut Call,
-        _branch: usize,
         status: StatusCode,
         headers: &Headers,
         sdp: Result<Vec<u8>, Refusal>,
@@ -114,17 +113,8 @@ impl B2bua {
                 self.end(now, call, "the caller cannot be answered", None);
             }
         }
-        for (other, branch) in call.branches.iter_mut().enumerate() {
-            if other != index && std::mem::take(&mut branch.offered) {
-                let delete = Delete {
-                    call_id: call.session.clone(),
-                    via_branch: Some(Branch::via(other)),
-                    delay: Some(std::time::Duration::ZERO),
-                    fast: true,
-                    ..Delete::default()
-                };
-                self.ask(SessionRequest::Delete(delete));
-            }
+        for other in (0..call.branches.len()).filter(|other| *other != index) {
+            self.delete_branch(call, other);
         }
     }
 

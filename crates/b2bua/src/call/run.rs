@@ -46,8 +46,8 @@ impl B2bua {
             (Place::Branch(branch), CallEvent::Progress { dialog, response, description, .. }) => {
                 self.progressed(now, call, branch, dialog, &response, description);
             }
-            (Place::Branch(branch), CallEvent::Answered { dialog, response, description, .. }) => {
-                self.answered(now, call, branch, dialog, &response, description);
+            (Place::Branch(branch), CallEvent::Answered { dialog, description, .. }) => {
+                self.answered(now, call, branch, dialog, description);
             }
             (Place::Branch(branch), CallEvent::Failed { response, request, .. }) => {
                 self.branch_failed(now, call, branch, *response, *request);
@@ -74,8 +74,8 @@ impl B2bua {
                 }
             }
             (_, CallEvent::OfferAgain { .. }) => call.own_waits = false,
-            (place, CallEvent::Request { dialog, server, request }) => {
-                self.request_within(now, call, place, dialog, server, *request);
+            (place, CallEvent::Request { server, request, .. }) => {
+                self.request_within(now, call, place, server, *request);
             }
             (_, CallEvent::Response { client, response, .. }) => self.pass_response(now, call, client, &response),
             _ => {}
@@ -161,7 +161,7 @@ impl B2bua {
                 self.perform(now, call, actions);
             }
         }
-        self.delete(now, call);
+        self.delete(call);
     }
 
     /// Gives the caller its final response.
@@ -181,7 +181,7 @@ impl B2bua {
     }
 
     /// Ends the session's call.
-    pub(crate) fn delete(&mut self, _now: Instant, call: &mut Call) {
+    pub(crate) fn delete(&mut self, call: &mut Call) {
         if std::mem::replace(&mut call.deleted, true) {
             return;
         }

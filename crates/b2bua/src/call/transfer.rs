@@ -107,8 +107,7 @@ impl B2bua {
     pub(super) fn offer_of_transfer(&self, call: &Call, index: usize) -> Option<Negotiation> {
         let stays = call.transfer.as_ref().filter(|transfer| transfer.branch == index)?.stays();
         let dialog = self.dialog_at(call, stays)?;
-        let agreed = self.ua.negotiation(dialog)?.agreed()?;
-        let sdp = description::without_hold(&call.described(call.place_of(stays), &agreed.remote)?);
+        let sdp = description::without_hold(&call.described(call.place_of(stays), self.last_said(dialog)?)?);
         let branch = call.branches.get(index)?;
         let options = policy::offer(call.side(stays), branch.side(), description::is_secure(&sdp));
         Some(Negotiation {
@@ -133,8 +132,7 @@ impl B2bua {
     ) {
         let tag = self.tag_of(index, dialog);
         let Some(stays) = call.transfer.as_ref().map(Transfer::stays) else { return };
-        let agreed =
-            self.ua.negotiation(dialog).and_then(|negotiation| negotiation.agreed()).map(|own| own.remote.clone());
+        let agreed = self.last_said(dialog).cloned();
         let Some(branch) = call.branches.get_mut(index) else { return };
         branch.dialog = Some(dialog);
         branch.tag.clone_from(&tag);
@@ -248,7 +246,8 @@ impl B2bua {
         let _ = self.ua.send(now, dialog, Method::Notify, Some(body), &headers);
     }
 
-    fn delete_branch(&mut self, call: &mut Call, index: usize) {
+    /// The session forgets what it wrote for a branch.
+    pub(super) fn delete_branch(&mut self, call: &mut Call, index: usize) {
         let known = call.branches.get_mut(index).is_some_and(|branch| std::mem::take(&mut branch.offered));
         if known {
             self.ask(SessionRequest::Delete(Delete {

@@ -67,7 +67,6 @@ impl B2bua {
         now: Instant,
         call: &mut Call,
         place: Place,
-        _dialog: DialogHandle,
         server: ServerId,
         request: Request,
     ) {
