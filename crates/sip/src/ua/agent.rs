@@ -291,9 +291,7 @@ impl UserAgent {
                 }
                 TransactionEvent::Ack { request, flow } => self.handle_ack(now, &request, &flow),
                 TransactionEvent::Cancelled { server, cancel } => self.handle_cancel(now, server, cancel),
-                TransactionEvent::Response { client, response, flow } => {
-                    self.handle_response(now, client, response, flow)
-                }
+                TransactionEvent::Response { client, response, .. } => self.handle_response(now, client, response),
                 TransactionEvent::ClientTimeout { client } => {
                     self.fail_client(now, client, StatusCode::REQUEST_TIMEOUT)
                 }
@@ -338,12 +336,12 @@ impl UserAgent {
         }
     }
 
-    fn handle_response(&mut self, now: Instant, client: ClientId, response: Response, flow: Flow) {
+    fn handle_response(&mut self, now: Instant, client: ClientId, response: Response) {
         let status = response.status();
         match self.clients.get(&client) {
             Some(ClientUse::Invite(leg)) => {
                 let leg = *leg;
-                self.handle_invite_response(now, leg, response, flow);
+                self.handle_invite_response(now, leg, response);
             }
             Some(ClientUse::Asking(dialog, _)) if status.is_final() => {
                 let dialog = *dialog;

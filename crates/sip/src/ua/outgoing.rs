@@ -10,7 +10,7 @@ use super::entry::{Entry, Leg, Outgoing, Role};
 use super::{CallError, CallEvent, Description, DialogHandle, EndCause, LegId};
 use crate::session_timer::SessionTimer;
 use crate::{
-    Body, Dialog, DialogId, Fault, Flow, Method, NameAddr, RAck, Reason, Request, Response, SessionExpires, StatusCode,
+    Body, Dialog, DialogId, Fault, Method, NameAddr, RAck, Reason, Request, Response, SessionExpires, StatusCode,
     Target, TransactionError, name, next_attempt,
 };
 use std::time::Instant;
@@ -103,7 +103,7 @@ impl UserAgent {
         }
     }
 
-    pub(super) fn handle_invite_response(&mut self, now: Instant, leg: LegId, response: Response, flow: Flow) {
+    pub(super) fn handle_invite_response(&mut self, now: Instant, leg: LegId, response: Response) {
         let status = response.status();
         if status == StatusCode::TRYING {
             return;
@@ -111,7 +111,7 @@ impl UserAgent {
         if status.is_provisional() {
             self.handle_progress(now, leg, response);
         } else if status.is_success() {
-            self.handle_success(now, leg, response, flow);
+            self.handle_success(now, leg, response);
         } else {
             self.handle_failure(now, leg, response);
         }
@@ -196,7 +196,7 @@ impl UserAgent {
         }
     }
 
-    fn handle_success(&mut self, now: Instant, leg: LegId, response: Response, _flow: Flow) {
+    fn handle_success(&mut self, now: Instant, leg: LegId, response: Response) {
         let Ok(to) = response.headers.to() else { return };
         let tag = to.tag().unwrap_or("").to_owned();
         let Some(outgoing) = self.outgoing(leg) else { return };
