@@ -6,6 +6,8 @@ use std::time::{Instant, SystemTime};
 
 use control::{CallKey, OpenPort, Plan, RequestId, SecuredBy, TransportFailure, TransportId, WorkerId};
 
+use zeroize::Zeroizing;
+
 use crate::leg::Negotiated;
 use crate::negotiate::Work;
 use crate::{EndReason, LedgerEntry, LedgerNote, Request, Timeouts, Token};
@@ -39,6 +41,8 @@ pub(crate) struct Call {
     pub(crate) timer: Option<Instant>,
     /// Counts the memos of this call: the highest is the newest.
     pub(crate) revision: u64,
+    /// What the front door wants to know of it after a restart.
+    pub(crate) signalling: Zeroizing<Vec<u8>>,
     /// Digest of what the last memo said.
     pub(crate) remembered: Option<u64>,
 }
@@ -114,6 +118,7 @@ impl Call {
             delete_delay: None,
             timer: None,
             revision: 0,
+            signalling: Zeroizing::default(),
             remembered: None,
         }
     }

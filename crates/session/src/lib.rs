@@ -55,7 +55,8 @@ pub use reply::{
     SubscribedMedia, SubscribedParty, TagReport, Tally, Totals,
 };
 pub use request::{
-    Delete, Negotiation, Note, Party, Query, Request, Subscribe, Token, Treat, Treatment, Unsubscribe, Withdraw,
+    Delete, Negotiation, Note, Party, Query, Remember, Request, Subscribe, Token, Treat, Treatment, Unsubscribe,
+    Withdraw,
 };
 pub use session::{Output, Session};
 pub use view::{

@@ -39,6 +39,8 @@ pub(crate) struct Memo {
     pub(crate) ending: Option<(SystemTime, EndReason)>,
     pub(crate) negotiated: Negotiated,
     pub(crate) ledger: Vec<LedgerEntry>,
+    /// The front door's own: [`Remember`](crate::Remember).
+    pub(crate) signalling: Zeroizing<Vec<u8>>,
 }
 
 impl Memo {
@@ -60,6 +62,7 @@ impl Memo {
             ending,
             negotiated: call.negotiated.clone(),
             ledger: call.ledger.clone(),
+            signalling: call.signalling.clone(),
         }
     }
 
@@ -69,8 +72,13 @@ impl Memo {
         if whole.len() <= MAX_BYTES {
             return Some(whole);
         }
-        // The call can go on without its history.
+        // The call can go on without its history, and its media without its signalling.
         self.ledger.clear();
+        let without_history = self.bytes();
+        if without_history.len() <= MAX_BYTES {
+            return Some(without_history);
+        }
+        self.signalling = Zeroizing::default();
         Some(self.bytes()).filter(|bytes| bytes.len() <= MAX_BYTES)
     }
 
@@ -125,6 +133,7 @@ pub(crate) fn essence(call: &Call) -> u64 {
     let mut writer = Writer::new();
     Wire::encode(&negotiated, &mut writer);
     Wire::encode(&call.delete_delay, &mut writer);
+    writer.counted(&call.signalling);
     Wire::encode(&matches!(call.phase, Phase::Ending { .. }), &mut writer);
     digest(&writer.finish())
 }

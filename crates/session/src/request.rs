@@ -4,6 +4,8 @@ use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
 
+use zeroize::Zeroizing;
+
 use crate::Options;
 
 /// Ties a reply to its request: the front door's own number.
@@ -24,6 +26,8 @@ pub enum Request {
     Withdraw(Withdraw),
     /// What the front door found out about a leg's signalling, for the ledger.
     Note(Note),
+    /// What the front door has to know of a call after a restart.
+    Remember(Remember),
     /// Somebody wants to hear parties of a call, and nothing else: an offer to them is made here.
     Subscribe(Box<Subscribe>),
     /// The subscriber's answer to that offer: `to_tag` names it.
@@ -125,6 +129,27 @@ pub struct Note {
 impl Note {
     /// Bytes.
     pub const MAX_WORDS: usize = 400;
+}
+
+/// What the front door has to know of a call after a restart: [`Output::Restored`](crate::Output::Restored) brings the latest back.
+/// It is served even while the media half is out of reach, and goes there with the call's memo.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Remember {
+    /// The Call-ID.
+    pub call_id: String,
+    /// Opaque here. A memo has 64 KiB in all: where both are too large, the front door's part is left out.
+    pub state: Zeroizing<Vec<u8>>,
+}
+
+/// The state may hold keys: only its length is shown.
+impl fmt::Debug for Remember {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { call_id, state } = self;
+        f.debug_struct("Remember")
+            .field("call_id", call_id)
+            .field("state", &format_args!("{} bytes", state.len()))
+            .finish()
+    }
 }
 
 /// Somebody wants to hear parties of a call.

@@ -11,6 +11,8 @@ use std::time::{Instant, SystemTime};
 
 use control::{CallKey, CallStatistics, Command, Event, Plan, RequestId, WorkerId};
 
+use zeroize::Zeroizing;
+
 use crate::call::{Call, Phase};
 use crate::memo::{self, Memo};
 use crate::negotiate::Desk;
@@ -43,6 +45,13 @@ pub enum Output {
         tag: String,
         /// True: ours, for sending to this party. False: the party's.
         outbound: bool,
+    },
+    /// A call of the media half was taken over whose front door wanted to know something of it: [`Remember`](crate::Remember).
+    Restored {
+        /// Its Call-ID.
+        call_id: String,
+        /// What it said last.
+        state: Zeroizing<Vec<u8>>,
     },
     /// A call is gone: for the record.
     Ended {
@@ -125,6 +134,7 @@ impl Session {
             Request::Query(_) => self.statistics.queries += 1,
             Request::Withdraw(_)
             | Request::Note(_)
+            | Request::Remember(_)
             | Request::Treat(_)
             | Request::List { .. }
             | Request::Statistics => {}

@@ -308,6 +308,7 @@ impl World {
                 SessionOutput::KeyNearlySpent { call_id, tag, .. } => {
                     self.b2bua.handle_key_nearly_spent(self.now, &call_id, &tag);
                 }
+                SessionOutput::Restored { .. } => {}
                 SessionOutput::Ended { call_id, reason, .. } => {
                     self.b2bua.handle_ended(self.now, &call_id, reason);
                     self.ended.push((call_id, reason));

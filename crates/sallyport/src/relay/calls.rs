@@ -79,6 +79,8 @@ impl Relay {
                     Some((id, way)) => self.send_detail(&id, way, reply),
                     None => self.reply(token, &reply).await,
                 },
+                // No front door has asked for any yet.
+                Output::Restored { .. } => {}
                 // Whoever drives the ng protocol reads of it in the ledger and in the log.
                 Output::KeyNearlySpent { call_id, tag, .. } => {
                     if let Some(door) = &mut self.sip {

@@ -30,6 +30,7 @@ control::wire! {
         ending,
         negotiated,
         ledger,
+        signalling via secret,
     }
     struct Negotiated { legs, dialogs, transports, next_transport, flows, answers, traffic_class, treatments }
     struct Transport { leg, local }
@@ -274,6 +275,20 @@ mod carried {
         let words = reader.counted()?;
         let cause = CAUSES.into_iter().find(|cause| cause.as_bytes() == words);
         cause.map(Err).ok_or(WireError::Unknown("cause"))
+    }
+}
+
+/// Bytes that are wiped.
+mod secret {
+    use control::wire::{Reader, WireError, Writer};
+    use zeroize::Zeroizing;
+
+    pub(super) fn encode(secret: &Zeroizing<Vec<u8>>, writer: &mut Writer) {
+        writer.counted(secret);
+    }
+
+    pub(super) fn decode(reader: &mut Reader<'_>) -> Result<Zeroizing<Vec<u8>>, WireError> {
+        Ok(Zeroizing::new(reader.counted()?.to_vec()))
     }
 }
 

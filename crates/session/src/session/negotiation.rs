@@ -172,8 +172,8 @@ impl Session {
         self.reply(waiting.token, Err(refusal));
         if !call.opened {
             self.command(call.worker, Command::Remove { call: call.key });
-        } else if !waiting.wanted.is_empty() {
-            self.apply(now, &mut call, true);
+        } else {
+            self.apply(now, &mut call, !waiting.wanted.is_empty());
         }
         self.go_on(now, call);
     }

@@ -8,7 +8,7 @@ use super::Session;
 use crate::call::{Call, Phase, Question, QuestionKind};
 use crate::negotiate::WorkKind;
 use crate::{
-    Delete, Deleted, EndReason, LedgerNote, Negotiation, Note, Query, Refusal, Reply, Request, Token, Treat,
+    Delete, Deleted, EndReason, LedgerNote, Negotiation, Note, Query, Refusal, Remember, Reply, Request, Token, Treat,
     Unsubscribe, Withdraw, report,
 };
 
@@ -39,6 +39,7 @@ impl Session {
             | Request::Withdraw(Withdraw { call_id, .. })
             | Request::Note(Note { call_id, .. })
             | Request::Unsubscribe(Unsubscribe { call_id, .. }) => call_id.as_str(),
+            Request::Remember(remember) => return self.remember(now, token, remember),
             Request::List { limit } => {
                 let ids = self.by_age().into_iter().take(*limit).map(|call| call.call_id.clone()).collect();
                 return self.reply(token, Ok(Reply::List(ids)));
@@ -87,7 +88,7 @@ impl Session {
             (None, Request::Delete(delete)) if !delete.fatal => {
                 self.reply(token, Ok(Reply::Deleted(Deleted { report: None, warning: Some(NOT_FOUND) })));
             }
-            (Some(call), Request::List { .. } | Request::Statistics) => self.keep(call),
+            (Some(call), Request::Remember(_) | Request::List { .. } | Request::Statistics) => self.keep(call),
             (None, _) => self.reply(token, Err(Refusal::UnknownCallId)),
         }
     }
@@ -126,6 +127,19 @@ impl Session {
             self.apply(now, &mut call, false);
         }
         self.reply(token, reply);
+        self.keep(call);
+    }
+
+    /// Kept at once, whatever else is under way: a memo that is made from here on has it.
+    fn remember(&mut self, now: Instant, token: Token, remember: &Remember) {
+        let known = self.by_call_id.get(&remember.call_id).copied().and_then(|key| self.calls.remove(&key));
+        let Some(mut call) = known else { return self.reply(token, Err(Refusal::UnknownCallId)) };
+        call.signalling.clone_from(&remember.state);
+        // While ports are being bound, a plan without them would close them again.
+        if self.config.split && call.waiting.is_none() {
+            self.apply(now, &mut call, false);
+        }
+        self.reply(token, Ok(Reply::Done));
         self.keep(call);
     }
 

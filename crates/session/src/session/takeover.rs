@@ -16,7 +16,7 @@ use std::time::Instant;
 use control::frame::Welcome;
 use control::{CallKey, CallSnapshot, Command, KeyingState, RequestId, WorkerId};
 
-use super::Session;
+use super::{Output, Session};
 use crate::call::{Call, Observed, Phase};
 use crate::memo::Memo;
 use crate::ports::PortPool;
@@ -262,8 +262,13 @@ impl Session {
         call.ledger = memo.ledger;
         call.delete_delay = memo.delete_delay;
         call.revision = memo.revision;
+        call.signalling = memo.signalling;
         if let Some((at, reason)) = memo.ending {
             call.phase = Phase::Ending { at: now + at.duration_since(wall).unwrap_or_default(), reason };
+        }
+        if matches!(call.phase, Phase::Live) && !call.signalling.is_empty() {
+            let (call_id, state) = (memo.call_id.clone(), call.signalling.clone());
+            self.outputs.push_back(Output::Restored { call_id, state });
         }
         self.by_call_id.insert(memo.call_id, call.key);
         Ok(call)

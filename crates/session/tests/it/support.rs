@@ -24,6 +24,8 @@ pub(crate) struct Bench {
     pub(crate) now: Instant,
     pub(crate) replies: HashMap<u64, Result<Reply, Refusal>>,
     pub(crate) ended: Vec<(String, sallyport_session::EndReason)>,
+    /// What front doors got back.
+    pub(crate) restored: Vec<(String, Vec<u8>)>,
     /// What is bound, by call.
     pub(crate) open: HashMap<CallKey, BTreeMap<TransportId, SocketAddr>>,
     pub(crate) plans: HashMap<CallKey, Plan>,
@@ -34,6 +36,8 @@ pub(crate) struct Bench {
     pub(crate) refuse: Box<dyn FnMut(SocketAddr) -> Option<BindFailure>>,
     /// The pump says nothing.
     pub(crate) silent: bool,
+    /// The Open that was asked for last.
+    opening: Option<(WorkerId, RequestId, CallKey)>,
     /// It does not answer a Snapshot.
     pub(crate) hold_back: bool,
     next: u64,
@@ -78,6 +82,7 @@ impl Bench {
             now,
             replies: HashMap::new(),
             ended: Vec::new(),
+            restored: Vec::new(),
             open: HashMap::new(),
             plans: HashMap::new(),
             applies: 0,
@@ -85,6 +90,7 @@ impl Bench {
             workers: HashMap::new(),
             refuse: Box::new(|_| None),
             silent: false,
+            opening: None,
             hold_back: false,
             next: 0,
         };
@@ -163,6 +169,13 @@ impl Bench {
         self.run();
     }
 
+    /// The silent pump says at last that it has opened what it was asked for last.
+    pub(crate) fn opened(&mut self) {
+        self.silent = false;
+        let (worker, request, call) = self.opening.take().expect("an Open");
+        self.event(worker, Event::Opened { request, call });
+    }
+
     /// Carries out everything that the session wants.
     pub(crate) fn run(&mut self) {
         while let Some(output) = self.session.poll_output() {
@@ -172,6 +185,7 @@ impl Bench {
                     assert!(self.replies.insert(token, reply).is_none(), "two replies to one request");
                 }
                 Output::KeyNearlySpent { .. } => {}
+                Output::Restored { call_id, state } => self.restored.push((call_id, state.to_vec())),
                 Output::Ended { call_id, reason, .. } => self.ended.push((call_id, reason)),
             }
         }
@@ -181,6 +195,7 @@ impl Bench {
         match command {
             Command::Open { request, call, ports } => {
                 self.workers.insert(call, worker);
+                self.opening = Some((worker, request, call));
                 self.opens.push(ports.iter().map(|port| port.local).collect());
                 let refused = ports.iter().find_map(|port| Some((*port, (self.refuse)(port.local)?)));
                 if let Some((port, cause)) = refused {

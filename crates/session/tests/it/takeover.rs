@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use control::{CallKey, Command, Event, OpenPort, RequestId, TransportId};
 use sallyport_session::{
-    CallState, EndReason, Interface, MediaProfile, Options, Output, Query, Refusal, Reply, Request, Session,
+    CallState, EndReason, Interface, MediaProfile, Options, Output, Query, Refusal, Remember, Reply, Request, Session,
     SessionConfig, TransportProtocol, WorkerId,
 };
 
@@ -314,4 +314,66 @@ fn an_answer_to_the_session_before_is_not_taken_for_ours() {
     let (one, two): ((RequestId, Vec<OpenPort>), _) = (request(&mut first), request(&mut second));
     assert_ne!(one.0, two.0);
     assert!(!lines(PHONE_A).is_empty() && !one.1.is_empty());
+}
+
+impl Bench {
+    fn remember(&mut self, state: &[u8]) {
+        let remember = Remember { call_id: "call".into(), state: state.to_vec().into() };
+        assert!(matches!(self.ask(Request::Remember(remember)), Ok(Reply::Done)));
+    }
+}
+
+#[test]
+fn a_front_door_gets_back_what_it_said_last() {
+    let mut bench = answered();
+    for state in [&b"dialogs"[..], b"other dialogs"] {
+        bench.remember(state);
+    }
+    let applies = bench.applies;
+    bench.remember(b"other dialogs");
+    assert_eq!(bench.applies, applies, "nothing is worth telling twice");
+    bench.restart();
+    assert_eq!(bench.restored, [("call".to_owned(), b"other dialogs".to_vec())]);
+    // It is remembered on, whatever else changes.
+    bench.offer(PHONE_A, savp());
+    bench.restart();
+    assert_eq!(bench.restored.len(), 2);
+    assert_eq!(bench.restored[1].1, b"other dialogs");
+    // What it does not want to know any more it does not get.
+    bench.remember(b"");
+    bench.restart();
+    assert_eq!(bench.restored.len(), 2);
+}
+
+#[test]
+fn what_is_to_be_remembered_is_so_from_the_first_memo_on() {
+    let mut bench = Bench::with(split());
+    bench.silent = true;
+    let token = bench.send(Request::Offer(Box::new(negotiation("a", None, PHONE_A, savp()))));
+    bench.remember(b"ringing");
+    assert!(bench.plans.is_empty() && !bench.replies.contains_key(&token), "its ports are being bound");
+    bench.opened();
+    assert_eq!(bench.applies, 1);
+    bench.take_over_anything();
+    assert_eq!(bench.restored, [("call".to_owned(), b"ringing".to_vec())]);
+}
+
+#[test]
+fn what_is_to_be_remembered_reaches_a_pump_that_was_away() {
+    let mut bench = answered();
+    bench.session.handle_media_away();
+    bench.remember(b"moved");
+    bench.connect();
+    bench.restart();
+    assert_eq!(bench.restored, [("call".to_owned(), b"moved".to_vec())]);
+}
+
+#[test]
+fn a_call_whose_signalling_is_too_large_is_remembered_without_it() {
+    let mut bench = answered();
+    bench.remember(&vec![7; 65_000]);
+    assert!(!bench.plan().memo.is_empty());
+    bench.restart();
+    assert!(bench.restored.is_empty());
+    assert!(bench.ask(query()).is_ok());
 }
