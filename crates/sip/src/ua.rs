@@ -5,6 +5,7 @@ mod entry;
 mod incoming;
 mod offers;
 mod outgoing;
+mod reliable;
 mod within;
 
 pub use agent::UserAgent;

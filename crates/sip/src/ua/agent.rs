@@ -368,14 +368,7 @@ impl UserAgent {
                 let (dialog, response) = (*dialog, request.respond(status));
                 self.handle_asking_response(now, dialog, client, response);
             }
-            Some(ClientUse::Prack(dialog)) => {
-                let dialog = *dialog;
-                self.clients.remove(&client);
-                if let Some(entry) = self.dialogs.get_mut(&dialog) {
-                    entry.negotiation.roll_back();
-                }
-            }
-            Some(ClientUse::Bye) => drop(self.clients.remove(&client)),
+            Some(ClientUse::Prack(_) | ClientUse::Bye) => drop(self.clients.remove(&client)),
             Some(ClientUse::Request(_, request)) => {
                 let response = request.respond(status);
                 self.finish_request(now, client, response);

@@ -7,7 +7,7 @@
 //! ```
 
 use super::agent::{ServerUse, Timer, UserAgent, contact_for};
-use super::entry::{Entry, Incoming, Leg, Ok2xx, Reliable, Role};
+use super::entry::{Entry, Incoming, Leg, Ok2xx, Role};
 use super::{CallError, CallEvent, DialogHandle, EndCause, LegId};
 use crate::session_timer::{SessionTimer, SessionTimerError};
 use crate::{
@@ -16,9 +16,6 @@ use crate::{
 };
 use std::collections::VecDeque;
 use std::time::Instant;
-
-/// Reliable provisional responses that wait for the PRACK of an earlier one.
-const MAX_WAITING: usize = 8;
 
 impl UserAgent {
     pub(super) fn handle_invite(
@@ -81,63 +78,6 @@ impl UserAgent {
         Ok(())
     }
 
-    /// Sends a provisional response, 101 to 199, with further headers. A body is our answer; where the INVITE had no offer it is
-    /// our offer, which only a reliable response may carry. Reliable ones wait for one another's PRACK.
-    pub fn ring(
-        &mut self,
-        now: Instant,
-        leg: LegId,
-        status: StatusCode,
-        body: Option<Body>,
-        headers: &Headers,
-    ) -> Result<(), CallError> {
-        let prefer = self.config.prefer_reliable_provisional;
-        let mut response = self.response(leg, status, headers)?;
-        let incoming = self.incoming(leg).ok_or(CallError::Unknown)?;
-        if !status.is_provisional() || status == StatusCode::TRYING || incoming.accepted.is_some() {
-            return Err(CallError::NotNow);
-        }
-        let reliable = incoming.requires_100rel || (incoming.supports_100rel && prefer && body.is_some());
-        if reliable && incoming.waiting.len() >= MAX_WAITING {
-            return Err(CallError::NotNow);
-        }
-        let (server, dialog, rseq) = (incoming.server, incoming.dialog, incoming.next_rseq);
-        if let Some(body) = body {
-            let negotiation = &mut self.entry(dialog)?.negotiation;
-            match (negotiation.owes_answer(), reliable) {
-                (true, true) => negotiation.send_answer(body.clone())?,
-                // Ahead of time: the 2xx brings the answer again.
-                (true, false) => {}
-                (false, true) if negotiation.agreed().is_none() => negotiation.send_offer(body.clone())?,
-                (false, _) => return Err(CallError::NotNow),
-            }
-            response.set_body(Some(&body.content_type), body.bytes);
-        }
-        if !reliable {
-            return Ok(self.layer.respond(now, server, &response)?);
-        }
-        response.headers.push(name::REQUIRE, "100rel");
-        response.headers.push(name::RSEQ, rseq);
-        let incoming = self.incoming(leg).ok_or(CallError::Unknown)?;
-        incoming.next_rseq = rseq.wrapping_add(1);
-        if incoming.unacknowledged.is_some() {
-            incoming.waiting.push_back(response);
-            return Ok(());
-        }
-        self.send_reliable(now, leg, response)
-    }
-
-    fn send_reliable(&mut self, now: Instant, leg: LegId, response: Response) -> Result<(), CallError> {
-        let t1 = self.config.transactions.t1;
-        let rseq = response.headers.rseq()?.unwrap_or(0);
-        let incoming = self.incoming(leg).ok_or(CallError::Unknown)?;
-        let server = incoming.server;
-        incoming.unacknowledged =
-            Some(Reliable { response: response.clone(), rseq, interval: t1, give_up_at: now + t1 * 64 });
-        self.timers.set(Timer::Reliable(leg), now + t1);
-        Ok(self.layer.respond(now, server, &response)?)
-    }
-
     /// Accepts a call. The body is our answer, or our offer where the INVITE had none; it may be left out once a reliable
     /// provisional response has carried it. The 2xx waits for the PRACK of such a response.
     pub fn accept(
@@ -155,8 +95,10 @@ impl UserAgent {
         let dialog = incoming.dialog;
         let request = incoming.request.clone();
         let entry = self.entry(dialog)?;
-        let owes = entry.negotiation.owes_answer();
-        let unagreed = entry.negotiation.is_idle() && entry.negotiation.agreed().is_none();
+        // What is open after the first exchange is an UPDATE's.
+        let is_first = entry.negotiation.agreed().is_none();
+        let owes = is_first && entry.negotiation.owes_answer();
+        let unagreed = is_first && entry.negotiation.is_idle();
         match body {
             Some(body) if owes => {
                 entry.negotiation.send_answer(body.clone())?;
@@ -180,7 +122,7 @@ impl UserAgent {
         Ok(dialog)
     }
 
-    fn send_accepted(&mut self, now: Instant, leg: LegId, response: Response) -> Result<(), CallError> {
+    pub(super) fn send_accepted(&mut self, now: Instant, leg: LegId, response: Response) -> Result<(), CallError> {
         let incoming = self.incoming(leg).ok_or(CallError::Unknown)?;
         let (server, dialog) = (incoming.server, incoming.dialog);
         self.layer.respond(now, server, &response)?;
@@ -206,7 +148,7 @@ impl UserAgent {
         let t1 = self.config.transactions.t1;
         let Some(entry) = self.dialogs.get_mut(&dialog) else { return };
         let cseq = response.headers.cseq().map_or(0, |cseq| cseq.number);
-        let has_offer = entry.negotiation.awaits_answer();
+        let has_offer = entry.negotiation.awaits_answer() && !response.body().is_empty();
         entry.ok = Some(Ok2xx { server, response, cseq, has_offer, initial, interval: t1, give_up_at: now + t1 * 64 });
         self.timers.set(Timer::Ok(dialog), now + t1);
     }
@@ -276,7 +218,7 @@ impl UserAgent {
     }
 
     /// A response to the leg's INVITE with what dialogs need.
-    fn response(&mut self, leg: LegId, status: StatusCode, more: &Headers) -> Result<Response, CallError> {
+    pub(super) fn response(&mut self, leg: LegId, status: StatusCode, more: &Headers) -> Result<Response, CallError> {
         let contact = self.legs.get(&leg).ok_or(CallError::Unknown)?.contact.clone();
         let incoming = self.incoming(leg).ok_or(CallError::Unknown)?;
         let mut response = incoming.request.respond(status);
@@ -299,12 +241,9 @@ impl UserAgent {
             // A re-INVITE is given up: what was agreed stays.
             Some(ServerUse::Within(dialog)) => {
                 let dialog = *dialog;
-                let Some(asked) = self.dialogs.get_mut(&dialog).and_then(|entry| {
-                    entry.negotiation.roll_back();
-                    entry.asked.take()
-                }) else {
-                    return;
-                };
+                let Some(entry) = self.dialogs.get_mut(&dialog) else { return };
+                let Some(asked) = entry.asked.take_if(|asked| asked.server == server) else { return };
+                entry.negotiation.roll_back();
                 self.respond_plain(now, server, &asked.request, StatusCode::REQUEST_TERMINATED);
                 self.events.push_back(CallEvent::OfferWithdrawn { dialog });
             }
@@ -329,20 +268,6 @@ impl UserAgent {
             self.end_incoming(now, leg, response);
             self.events.push_back(CallEvent::Cancelled { leg, request: Box::new(request) });
         }
-    }
-
-    pub(super) fn repeat_reliable(&mut self, now: Instant, leg: LegId) {
-        let Some(incoming) = self.incoming(leg) else { return };
-        let server = incoming.server;
-        let Some(reliable) = &mut incoming.unacknowledged else { return };
-        if now >= reliable.give_up_at {
-            return self.fail_incoming(now, leg);
-        }
-        reliable.interval *= 2;
-        let at = (now + reliable.interval).min(reliable.give_up_at);
-        let response = reliable.response.clone();
-        self.timers.set(Timer::Reliable(leg), at);
-        let _ = self.layer.respond(now, server, &response);
     }
 
     pub(super) fn repeat_ok(&mut self, now: Instant, dialog: DialogHandle) {
@@ -394,55 +319,6 @@ impl UserAgent {
                 self.end_dialog(now, dialog, EndCause::NoAnswer);
             }
             None => {}
-        }
-    }
-
-    /// The PRACK of a reliable response of ours (RFC 3262 §3).
-    pub(super) fn handle_prack(&mut self, now: Instant, dialog: DialogHandle, server: ServerId, request: Request) {
-        let rack = request.headers.rack().ok().flatten();
-        let leg = self.leg_of(dialog);
-        let matches = leg.and_then(|leg| self.incoming(leg)).is_some_and(|incoming| {
-            let invite = incoming.request.headers.cseq().ok();
-            incoming.unacknowledged.as_ref().map(|own| own.rseq) == rack.as_ref().map(|rack| rack.rseq)
-                && invite.is_some()
-                && invite == rack.as_ref().map(|rack| rack.cseq.clone())
-        });
-        let (true, Some(leg)) = (matches, leg) else {
-            return self.respond_plain(now, server, &request, StatusCode::CALL_DOES_NOT_EXIST);
-        };
-        self.timers.clear(Timer::Reliable(leg));
-        if let Some(incoming) = self.incoming(leg) {
-            incoming.unacknowledged = None;
-        }
-        let body = Body::of(&request.headers, request.body()).filter(Body::has_sdp);
-        let Ok(entry) = self.entry(dialog) else { return };
-        let awaited = entry.negotiation.awaits_answer();
-        match body {
-            Some(body) if awaited => {
-                // Awaited, so that it fits.
-                let _ = entry.negotiation.handle_answer(body.clone());
-                self.events.push_back(CallEvent::Answer { dialog, body });
-                self.respond_plain(now, server, &request, StatusCode::OK);
-            }
-            Some(_) => self.ask_user(now, dialog, server, request),
-            None => {
-                self.respond_plain(now, server, &request, StatusCode::OK);
-                if awaited {
-                    // Our offer in the response had to be answered here.
-                    return self.fail_incoming(now, leg);
-                }
-            }
-        }
-        self.continue_incoming(now, leg);
-    }
-
-    /// What waited for the PRACK goes out.
-    fn continue_incoming(&mut self, now: Instant, leg: LegId) {
-        let Some(incoming) = self.incoming(leg) else { return };
-        if let Some(response) = incoming.accepted.take() {
-            let _ = self.send_accepted(now, leg, response);
-        } else if let Some(response) = incoming.waiting.pop_front() {
-            let _ = self.send_reliable(now, leg, response);
         }
     }
 

@@ -92,12 +92,20 @@ impl UserAgent {
         self.ask(now, dialog, Method::Invite, body, false)
     }
 
-    /// Offers by an UPDATE, in an early dialog too once something is agreed in it.
+    /// Offers by an UPDATE, in an early dialog too once something is agreed in it: by a reliable provisional response, whose PRACK
+    /// has come (RFC 3311 §5.1).
     pub fn update(&mut self, now: Instant, dialog: DialogHandle, body: Body) -> Result<(), CallError> {
         let entry = self.entry(dialog)?;
-        let possible = entry.peer_allows_update && entry.negotiation.agreed().is_some();
-        possible.then_some(()).ok_or(CallError::NotNow)?;
+        let (leg, possible) = (entry.leg, entry.peer_allows_update && entry.negotiation.agreed().is_some());
+        if !possible || self.awaits_prack(leg) {
+            return Err(CallError::NotNow);
+        }
         self.ask(now, dialog, Method::Update, Some(body), false)
+    }
+
+    /// Whether the peer has said that it takes UPDATE.
+    pub fn takes_update(&self, dialog: DialogHandle) -> bool {
+        self.dialogs.get(&dialog).is_some_and(|entry| entry.peer_allows_update)
     }
 
     /// Whether an offer could be sent: none is open, and no request that could carry one.
@@ -317,10 +325,11 @@ impl UserAgent {
         let Some(leg) = self.leg_of(dialog) else { return };
         let ringing = self.is_ringing(leg);
         let Ok(entry) = self.entry(dialog) else { return };
+        let has_own_invite = !entry.dialog.is_confirmed() || entry.ack_owed.is_some() || entry.asks_by_invite();
         // §14.2, RFC 3311 §5.2.
         let refusal = if entry.asked.is_some() || (invite && ringing) {
             Some(StatusCode::SERVER_INTERNAL_ERROR)
-        } else if invite && (entry.ok.is_some() || entry.ack_owed.is_some() || entry.asks_by_invite()) {
+        } else if invite && (entry.ok.is_some() || has_own_invite) {
             Some(StatusCode::REQUEST_PENDING)
         } else {
             None
@@ -376,7 +385,10 @@ impl UserAgent {
         {
             response.headers.push(name::CONTACT, &leg.contact);
             self.describe(&mut response.headers);
-            self.agree_on_interval(dialog, request, &mut response);
+            // Before the call is accepted there is no session whose time could run out: the 2xx to its INVITE says how long.
+            if self.dialogs.get(&dialog).is_some_and(|entry| entry.dialog.is_confirmed()) {
+                self.agree_on_interval(dialog, request, &mut response);
+            }
         }
         if let Some(body) = body {
             response.set_body(Some(&body.content_type), body.bytes);

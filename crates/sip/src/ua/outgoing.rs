@@ -188,10 +188,7 @@ impl UserAgent {
     }
 
     pub(super) fn handle_prack_response(&mut self, now: Instant, dialog: DialogHandle, response: &Response) {
-        if !response.status().is_success()
-            && let Some(entry) = self.dialogs.get_mut(&dialog)
-        {
-            entry.negotiation.roll_back();
+        if !response.status().is_success() {
             self.end_if_gone(now, dialog, response.status());
         }
     }
@@ -237,7 +234,7 @@ impl UserAgent {
         entry.session = SessionTimer::agreed(&response.headers);
         let body = Body::of(&response.headers, response.body()).filter(Body::has_sdp);
         let description = body.and_then(|body| take_description(entry, has_offer, body));
-        let unanswered = entry.negotiation.awaits_answer() || entry.negotiation.agreed().is_none();
+        let unanswered = entry.negotiation.agreed().is_none();
         if matches!(description, Some(Description::Offer(_))) {
             entry.ack_owed = Some(cseq.number);
         } else {
@@ -333,13 +330,17 @@ impl UserAgent {
     }
 }
 
-/// What a body in a response to our INVITE means; one that fits nothing is passed over (RFC 3261 §13.2.1).
+/// What a body in a response to our INVITE means; one that fits nothing is passed over (RFC 3261 §13.2.1). After the first exchange
+/// in the dialog none does: what is open then is an UPDATE's.
 fn take_description(entry: &mut Entry, has_offer: bool, body: Body) -> Option<Description> {
+    if entry.negotiation.agreed().is_some() {
+        return None;
+    }
     if entry.negotiation.awaits_answer() {
         entry.negotiation.handle_answer(body.clone()).ok()?;
         return Some(Description::Answer(body));
     }
-    if !has_offer && entry.negotiation.agreed().is_none() {
+    if !has_offer {
         entry.negotiation.handle_offer(body.clone()).ok()?;
         return Some(Description::Offer(body));
     }

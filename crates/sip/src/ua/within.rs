@@ -70,7 +70,14 @@ impl UserAgent {
 
     /// Ends a confirmed dialog. [`CallEvent::Ended`] follows at once, or with the ACK of our 2xx, which must come first.
     pub fn bye(&mut self, now: Instant, dialog: DialogHandle, reason: Option<Reason>) -> Result<(), CallError> {
+        let leg = self.entry(dialog)?.leg;
+        let is_held = self.incoming(leg).is_some_and(|incoming| incoming.accepted.is_some());
         let entry = self.entry(dialog)?;
+        if is_held {
+            // Our 2xx waits for a PRACK, and then for its ACK.
+            entry.bye_wanted = Some(reason);
+            return Ok(());
+        }
         if !entry.dialog.is_confirmed() {
             return Err(CallError::NotNow);
         }
