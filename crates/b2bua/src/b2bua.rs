@@ -321,7 +321,9 @@ impl B2bua {
                     let _ = self.ua.respond(now, server, request.respond(status));
                 }
                 Job::Event(_, CallEvent::Offer { dialog, .. } | CallEvent::OfferWanted { dialog }) => {
-                    let _ = self.ua.refuse(now, dialog, status, &sip::Headers::new());
+                    let mut headers = sip::Headers::new();
+                    headers.push(sip::name::RETRY_AFTER, self.config.limits.retry_after);
+                    let _ = self.ua.refuse(now, dialog, status, &headers);
                 }
                 _ => {}
             }
@@ -426,11 +428,11 @@ impl B2bua {
         Some(&self.ua.negotiation(dialog)?.agreed()?.remote)
     }
 
-    /// The dialog at one end of an answered call.
+    /// The dialog at one end of a call.
     pub(crate) fn dialog_at(&self, call: &Call, end: End) -> Option<DialogHandle> {
         match end {
             End::Caller => call.caller.dialog,
-            End::Called => call.winner().and_then(|branch| branch.dialog),
+            End::Called => call.called_branch().and_then(|branch| branch.dialog),
         }
     }
 }

@@ -8,6 +8,7 @@
 mod bodies;
 mod branches;
 mod checks;
+mod early;
 mod echo;
 mod exchange;
 mod incoming;
@@ -29,6 +30,7 @@ use self::bodies::SecuredLegs;
 use crate::LegPolicy;
 use crate::policy::Side;
 use crate::routes::Caller;
+use early::EarlyAnswer;
 use transfer::Transfer;
 
 /// Jobs of one call that may wait; beyond, requests that carry nothing vital are refused, and progress is passed over.
@@ -80,7 +82,7 @@ pub(crate) enum Then {
     /// Our offer to a branch.
     Invite { branch: usize },
     /// The answer of a branch, ahead of the 200.
-    Ring { status: StatusCode, headers: Headers },
+    Ring { early: EarlyAnswer, status: StatusCode, headers: Headers },
     /// The answer of a branch in its 200; or its offer, where the caller made none.
     Accept { branch: usize },
     /// The offer of one end, for the other.
@@ -112,6 +114,8 @@ pub(crate) enum Exchange {
     Given { to: End },
     /// We offered.
     Own { to: End },
+    /// This end was offered what nobody stands for any more: the early dialog that it came from is over.
+    Orphaned { to: End },
 }
 
 /// Why we offer by ourselves.
@@ -189,6 +193,8 @@ pub(crate) struct Call {
     pub(crate) groups_left: usize,
     pub(crate) branches: Vec<Branch>,
     pub(crate) winner: Option<usize>,
+    /// The branch by whose answer the caller has agreed before any has won: they may exchange offers.
+    pub(crate) early: Option<usize>,
     /// What the caller gets when a branch has won.
     pub(crate) answer: Option<Vec<u8>>,
     /// A failure of our own, which says more than those of the branches.
@@ -212,8 +218,13 @@ pub(crate) struct Call {
 }
 
 impl Call {
-    pub(crate) fn winner(&self) -> Option<&Branch> {
-        self.branches.get(self.winner?)
+    /// The number of the branch at the called end: the one that has won, or whose answer the caller has agreed by ahead of that.
+    pub(crate) fn called(&self) -> Option<usize> {
+        self.winner.or(self.early)
+    }
+
+    pub(crate) fn called_branch(&self) -> Option<&Branch> {
+        self.branches.get(self.called()?)
     }
 
     /// Nothing can come of it any more.
@@ -247,7 +258,7 @@ impl Call {
         let caller = Side { policy: &self.caller.policy, transport: self.caller.flow.transport };
         match end {
             End::Caller => caller,
-            End::Called => self.winner().map_or(caller, Branch::side),
+            End::Called => self.called_branch().map_or(caller, Branch::side),
         }
     }
 
@@ -263,21 +274,21 @@ impl Call {
     pub(crate) fn flow(&self, end: End) -> Flow {
         match end {
             End::Caller => self.caller.flow,
-            End::Called => self.winner().and_then(Branch::flow).copied().unwrap_or(self.caller.flow),
+            End::Called => self.called_branch().and_then(Branch::flow).copied().unwrap_or(self.caller.flow),
         }
     }
 
     pub(crate) fn tag(&self, end: End) -> String {
         match end {
             End::Caller => self.caller.tag.clone(),
-            End::Called => self.winner().map(|branch| branch.tag.clone()).unwrap_or_default(),
+            End::Called => self.called_branch().map(|branch| branch.tag.clone()).unwrap_or_default(),
         }
     }
 
     pub(crate) fn end_of(&self, place: Place) -> Option<End> {
         match place {
             Place::Caller => Some(End::Caller),
-            Place::Branch(branch) => (self.winner == Some(branch)).then_some(End::Called),
+            Place::Branch(branch) => (self.called() == Some(branch)).then_some(End::Called),
         }
     }
 }

@@ -38,7 +38,7 @@ impl SecuredLegs {
 
 impl Call {
     pub(super) fn place_of(&self, end: End) -> Place {
-        match (end, self.winner) {
+        match (end, self.called()) {
             (End::Called, Some(index)) => Place::Branch(index),
             _ => Place::Caller,
         }

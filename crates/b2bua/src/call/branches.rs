@@ -9,6 +9,7 @@ use sip::{
     Response, StatusCode, Target, name, next_attempt,
 };
 
+use super::early::EarlyAnswer;
 use super::incoming::is_sips;
 use super::{Branch, Call, End, Place, Spec, Then};
 use crate::headers::{self, Invitation};
@@ -283,9 +284,14 @@ impl B2bua {
         }
         let headers = headers::carried(&self.config, &response.headers);
         match (description, dialog) {
-            (Some(Description::Answer(body) | Description::Preview(body)), Some(dialog)) if call.offer.is_some() => {
+            (Some(description @ (Description::Answer(_) | Description::Preview(_))), Some(dialog))
+                if call.offer.is_some() && call.early.is_none() =>
+            {
+                let is_final = matches!(description, Description::Answer(_));
+                let (Description::Answer(body) | Description::Preview(body) | Description::Offer(body)) = description;
                 let tag = self.tag_of(index, dialog);
-                let then = Then::Ring { status, headers };
+                let early = EarlyAnswer { branch: index, dialog, is_final };
+                let then = Then::Ring { early, status, headers };
                 self.ask_answer(now, call, index, &tag, &body, then);
             }
             (Some(Description::Offer(_)), Some(dialog)) => {
@@ -309,6 +315,10 @@ impl B2bua {
         }
         let tag = self.tag_of(index, dialog);
         let agreed = self.last_said(dialog).cloned();
+        let is_agreed = call.early == Some(index) && self.dialog_at(call, End::Called) == Some(dialog);
+        if !is_agreed {
+            self.leave_early(now, call);
+        }
         let Some(branch) = call.branches.get_mut(index) else { return };
         branch.dialog = Some(dialog);
         if call.ended || call.winner.is_some() || branch.over {
@@ -317,6 +327,9 @@ impl B2bua {
             return self.perform(now, call, actions);
         }
         branch.tag.clone_from(&tag);
+        if is_agreed {
+            return self.branch_wins(now, call, index);
+        }
         match (description, agreed) {
             (Some(Description::Offer(body)), _) if call.offer.is_none() => self.late_offer(now, call, index, &body),
             // What a reliable provisional response of this dialog has brought before counts again: it has won.
@@ -348,7 +361,7 @@ impl B2bua {
             (Ok(sdp), _) => sdp,
             (Err(unopened), Then::Accept { .. }) => return self.release_unopened(now, call, index, &unopened),
             // Without early media it rings all the same.
-            (Err(_), Then::Ring { status, headers }) => {
+            (Err(_), Then::Ring { status, headers, .. }) => {
                 let _ = self.ua.ring(now, call.caller.leg, *status, None, headers);
                 return;
             }

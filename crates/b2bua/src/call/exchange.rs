@@ -1,7 +1,7 @@
-//! Offers inside an answered call: from one end to the other, and our own.
+//! Offers inside a call: from one end to the other, and our own.
 //!
 //! ```text
-//! Offer of X ─► Session(Offer) ─► re-INVITE to Y ─► Answer of Y ─► Session(Answer) ─► X is answered
+//! Offer of X ─► Session(Offer) ─► re-INVITE to Y (UPDATE before the call is answered) ─► Answer of Y ─► Session(Answer) ─► X is answered
 //!                                              └──► refused ─► Session(Withdraw) ─► X is refused, both as before
 //! X wants one ─► Y is asked ─► Offer of Y ─► Session(Offer) ─► X ─► Answer of X ─► Session(Answer) ─► Y is answered
 //! ```
@@ -19,11 +19,13 @@ const OWN_OFFER_PAUSE: Duration = Duration::from_secs(2);
 
 impl B2bua {
     pub(super) fn offered(&mut self, now: Instant, call: &mut Call, place: Place, dialog: DialogHandle, body: &Body) {
-        let end = call.end_of(place).filter(|_| call.caller.accepted && !call.ended);
+        let end = call.end_of(place).filter(|end| self.may_offer(call, *end, dialog));
         let Some(end) = end else {
-            // Early dialogs have one description each.
             return self.refuse_offer(now, dialog, StatusCode::REQUEST_PENDING, &Headers::new());
         };
+        if let Err(headers) = self.check_reach(call, end) {
+            return self.refuse_offer(now, dialog, StatusCode::NOT_ACCEPTABLE_HERE, &headers);
+        }
         let sdp = match self.open(now, call, place, body) {
             Ok(sdp) => sdp,
             Err(unopened) => return self.refuse_unopened(now, dialog, unopened),
@@ -78,7 +80,7 @@ impl B2bua {
         }
     }
 
-    fn withdraw(&mut self, call: &Call) {
+    pub(super) fn withdraw(&mut self, call: &Call) {
         self.ask(SessionRequest::Withdraw(Withdraw {
             call_id: call.session.clone(),
             from_tag: call.tag(End::Caller),
@@ -101,7 +103,7 @@ impl B2bua {
             }
         };
         let body = self.secure(now, call, call.place_of(from.other()), sdp);
-        let sent = to.zip(body).is_some_and(|(to, body)| self.ua.reinvite(now, to, Some(body)).is_ok());
+        let sent = to.zip(body).is_some_and(|(to, body)| self.send_offer(now, to, body).is_ok());
         if !sent {
             self.withdraw(call);
             call.exchange = None;
@@ -161,6 +163,11 @@ impl B2bua {
                 return;
             }
             Some(Exchange::Given { to }) if to == end => Then::Reanswer { to: end.other() },
+            Some(Exchange::Orphaned { to }) if to == end => {
+                call.exchange = None;
+                call.own_offers.push_back(OwnOffer::Repair(end));
+                return;
+            }
             Some(Exchange::Own { to }) if to == end => Then::OwnAnswer,
             _ => return,
         };
@@ -251,6 +258,7 @@ impl B2bua {
                     self.refuse_offer(now, asker, status, &headers);
                 }
             }
+            Some(Exchange::Orphaned { to }) if to == end => call.exchange = None,
             Some(Exchange::Own { to }) if to == end => {
                 self.withdraw(call);
                 call.exchange = None;
@@ -281,7 +289,8 @@ impl B2bua {
         let place = call.place_of(to.other());
         let sdp = remote.and_then(|remote| self.open(now, call, place, &remote).ok());
         let Some(sdp) = sdp else { return call.own_offers.clear() };
-        if !self.ua.can_offer(dialog) {
+        // Its 2xx may still wait for a PRACK.
+        if !self.ua.can_offer(dialog) || !self.is_confirmed(dialog) {
             return self.wake(call, now + OWN_OFFER_PAUSE);
         }
         let renew = matches!(own, OwnOffer::Renew(_));

@@ -143,6 +143,7 @@ impl B2bua {
             offer,
             branches: Vec::new(),
             winner: None,
+            early: None,
             answer: None,
             own_failure: None,
             why: String::new(),

@@ -5,7 +5,7 @@ use std::time::Instant;
 use session::{Refusal, Reply, Token};
 use sip::{BranchId, Headers, StatusCode, name};
 
-use super::{Call, End, Exchange, Place, Then};
+use super::{Call, End, Exchange, OwnOffer, Place, Then};
 use crate::B2bua;
 
 impl B2bua {
@@ -19,7 +19,7 @@ impl B2bua {
         let is_known = sdp.is_ok();
         match then {
             Then::Invite { branch } => self.branch_offered(now, call, branch, sdp),
-            Then::Ring { status, headers } => self.ring_with(now, call, status, &headers, sdp),
+            Then::Ring { early, status, headers } => self.ring_with(now, call, early, status, &headers, sdp),
             Then::Accept { branch } => self.branch_accepted(now, call, branch, sdp),
             Then::Reoffer { from } => self.reoffered(now, call, from, sdp),
             Then::Reanswer { to } => self.reanswered(now, call, to, sdp),
@@ -56,34 +56,11 @@ impl B2bua {
         }
     }
 
-    fn ring_with(
-        &mut self,
-        now: Instant,
-        call: &mut Call,
-        status: StatusCode,
-        headers: &Headers,
-        sdp: Result<Vec<u8>, Refusal>,
-    ) {
-        if call.ended || call.winner.is_some() {
-            return;
-        }
-        // Without early media it rings all the same.
-        let body = sdp.ok().and_then(|sdp| self.secure(now, call, Place::Caller, sdp));
-        if self.ua.ring(now, call.caller.leg, status, body, headers).is_err() {
-            let _ = self.ua.ring(now, call.caller.leg, status, None, headers);
-        }
-    }
-
     fn branch_accepted(&mut self, now: Instant, call: &mut Call, index: usize, sdp: Result<Vec<u8>, Refusal>) {
         match sdp {
             Ok(sdp) => {
                 call.answer = Some(sdp);
-                if let Some(branch) = call.branches.get_mut(index) {
-                    branch.over = true;
-                    branch.offered = true;
-                }
-                let actions = call.fork.handle_success(BranchId(index));
-                self.perform(now, call, actions);
+                self.branch_wins(now, call, index);
             }
             Err(refusal) => {
                 let (status, _) = self.refusal(&refusal);
@@ -93,11 +70,26 @@ impl B2bua {
         }
     }
 
+    pub(super) fn branch_wins(&mut self, now: Instant, call: &mut Call, index: usize) {
+        if let Some(branch) = call.branches.get_mut(index) {
+            branch.over = true;
+            branch.offered = true;
+        }
+        let actions = call.fork.handle_success(BranchId(index));
+        self.perform(now, call, actions);
+    }
+
     /// This branch has won: the caller gets its 200.
     pub(super) fn win(&mut self, now: Instant, call: &mut Call, index: usize) {
         call.winner = Some(index);
+        call.early = None;
         self.counters.answered += 1;
-        let answer = call.answer.take().and_then(|sdp| self.secure(now, call, Place::Caller, sdp));
+        let mut answer = call.answer.take().and_then(|sdp| self.secure(now, call, Place::Caller, sdp));
+        if answer.is_some() && self.caller_has_agreed(call) {
+            // By another answer, which went ahead: it is offered this one.
+            answer = None;
+            call.own_offers.push_back(OwnOffer::Repair(End::Caller));
+        }
         match self.ua.accept(now, call.caller.leg, answer, &Headers::new()) {
             Ok(dialog) => {
                 call.caller.accepted = true;

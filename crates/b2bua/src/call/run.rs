@@ -114,6 +114,7 @@ impl B2bua {
                     self.end(now, call, &why("called party"), reason);
                 }
             }
+            Place::Branch(index) if call.early == Some(index) => self.early_dialog_ended(now, call, dialog),
             _ => {}
         }
     }

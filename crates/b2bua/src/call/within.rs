@@ -95,7 +95,7 @@ impl B2bua {
         request: Request,
     ) -> Result<(), Response> {
         self.passed.inspect(&request).map_err(|refused| *refused)?;
-        let end = call.end_of(place).filter(|_| !call.ended);
+        let end = call.end_of(place).filter(|_| call.caller.accepted && !call.ended);
         let other = end.and_then(|end| self.dialog_at(call, end.other()));
         let Some(other) = other.filter(|_| call.passing.len() < MAX_PASSING) else {
             return Err(request.respond(StatusCode::SERVER_INTERNAL_ERROR));

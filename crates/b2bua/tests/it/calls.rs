@@ -162,8 +162,11 @@ fn who_cannot_be_located_is_not_called() {
 }
 
 #[test]
-fn early_media_is_answered_ahead_and_again() {
+fn early_media_is_answered_ahead_and_again_for_a_caller_without_reliable_responses() {
     let mut world = World::new();
+    let mut phone = sip::UserAgentConfig { session_timer: None, ..sip::UserAgentConfig::default() };
+    phone.capabilities.extensions.retain(|tag| tag != "100rel");
+    world.phone(ALICE).agent = sip::UserAgent::new(phone, [78; 32]);
     world.alice_calls_bob();
     let (leg, _) = world.incoming(BOB);
     world.ring(BOB, leg, 183, Some(plain("bob", "192.0.2.20")));

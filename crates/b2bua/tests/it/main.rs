@@ -7,6 +7,7 @@
 extern crate smime as sallyport_smime;
 
 mod calls;
+mod early;
 mod forks;
 mod hostile;
 mod model;

@@ -5,32 +5,32 @@ use sip::{Body, CallEvent, DialogHandle, EndCause, Method, StatusCode};
 
 use crate::world::{ALICE, BOB, World, none, plain, sdp, text};
 
-fn hold(name: &str, address: &str) -> Body {
+pub(crate) fn hold(name: &str, address: &str) -> Body {
     Body::sdp(
         sdp(name, address, "m=audio 4000 RTP/AVP 0\na=rtpmap:0 PCMU/8000\na=sendonly").replace("1 1 IN", "1 2 IN"),
     )
 }
 
-fn reinvite(world: &mut World, at: &str, dialog: DialogHandle, body: Option<Body>) {
+pub(crate) fn reinvite(world: &mut World, at: &str, dialog: DialogHandle, body: Option<Body>) {
     let now = world.now;
     world.phone(at).agent.reinvite(now, dialog, body).unwrap();
     world.settle();
 }
 
-fn offer(world: &mut World, at: &str) -> (DialogHandle, String) {
+pub(crate) fn offer(world: &mut World, at: &str) -> (DialogHandle, String) {
     match world.event(at) {
         CallEvent::Offer { dialog, body } => (dialog, text(&body.bytes)),
         other => panic!("{other:?}"),
     }
 }
 
-fn answer(world: &mut World, at: &str, dialog: DialogHandle, body: Body) {
+pub(crate) fn answer(world: &mut World, at: &str, dialog: DialogHandle, body: Body) {
     let now = world.now;
     world.phone(at).agent.answer(now, dialog, body).unwrap();
     world.settle();
 }
 
-fn answered(world: &mut World, at: &str) -> String {
+pub(crate) fn answered(world: &mut World, at: &str) -> String {
     match world.event(at) {
         CallEvent::Answer { body, .. } => text(&body.bytes),
         other => panic!("{other:?}"),
@@ -38,7 +38,7 @@ fn answered(world: &mut World, at: &str) -> String {
 }
 
 /// What both phones have agreed with us.
-fn agreed(world: &World, dialogs: [DialogHandle; 2]) -> Vec<String> {
+pub(crate) fn agreed(world: &World, dialogs: [DialogHandle; 2]) -> Vec<String> {
     let of = |at: &str, dialog| {
         let phone = &world.phones[&crate::world::address(at)];
         let agreed = phone.agent.negotiation(dialog).unwrap().agreed().unwrap();
