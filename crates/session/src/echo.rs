@@ -3,6 +3,8 @@
 //! Such a call has one leg, in a dialog with itself. Its audio comes back in its own codec, the first that it offers, and with
 //! telephone events; whatever else it offers is rejected.
 
+pub(crate) mod late;
+
 use control::EchoPlan;
 use sdp::{Direction, SessionDescription};
 
@@ -44,13 +46,9 @@ pub(crate) fn prepare(
             offer::new_leg(negotiated, desk, &negotiation.from_tag, None, interface)?
         }
     };
-    offer::set_public(negotiated, desk, leg, &options);
+    make_echo(negotiated, desk, leg, &options);
     if let Some(leg) = negotiated.legs.get_mut(leg) {
-        let secrets = &mut *desk.secrets;
-        let make = || EchoPlan { ssrc_mask: secrets.ssrc_mask(), cname: secrets.cname() };
-        leg.echo.get_or_insert_with(make);
         leg.layout = layout;
-        leg.label = options.label.clone().or(leg.label.take());
         if options.flags.reset {
             leg.reset();
         }
@@ -76,6 +74,17 @@ pub(crate) fn prepare(
     answer::note_clear_keys(negotiated, desk, leg, options.flags.from_in_clear);
     let dialog = store(negotiated, leg, exchange);
     Ok(Work { kind: WorkKind::Echo, dialog, from: leg, to: leg, description, options })
+}
+
+/// This leg hears itself from here on.
+fn make_echo(negotiated: &mut Negotiated, desk: &mut Desk<'_>, leg: usize, options: &Options) {
+    offer::set_public(negotiated, desk, leg, options);
+    if let Some(leg) = negotiated.legs.get_mut(leg) {
+        let secrets = &mut *desk.secrets;
+        let make = || EchoPlan { ssrc_mask: secrets.ssrc_mask(), cname: secrets.cname() };
+        leg.echo.get_or_insert_with(make);
+        leg.label = options.label.clone().or(leg.label.take());
+    }
 }
 
 /// The leg of this tag. A call has one that hears itself, or others that hear each other.

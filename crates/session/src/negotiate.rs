@@ -50,6 +50,10 @@ pub(crate) enum WorkKind {
     Answer,
     /// An offer that is answered here.
     Echo,
+    /// An offer of ours to a party that wants to hear itself.
+    EchoOffer,
+    /// Its answer: nobody is told of it.
+    EchoAnswer,
     /// An offer of ours to a subscriber.
     Subscription,
     /// The subscriber's answer: nobody is told of it.

@@ -22,6 +22,11 @@ pub enum Request {
     /// A party wants to hear itself: the offer is answered here, and its audio goes back to it. A later one with the same tag is
     /// a re-offer. `to_tag` and `via_branch` are without meaning.
     Echo(Box<Negotiation>),
+    /// A party that wants to hear itself asks for an offer: it is made here, with one section of audio, as the options say. `sdp`,
+    /// `to_tag` and `via_branch` are without meaning.
+    EchoOffer(Box<Negotiation>),
+    /// That party's answer to it. `to_tag` and `via_branch` are without meaning.
+    EchoAnswer(Box<Negotiation>),
     /// The latest offer between two parties was refused: what was agreed before stays, and either may offer at once.
     Withdraw(Withdraw),
     /// What the front door found out about a leg's signalling, for the ledger.

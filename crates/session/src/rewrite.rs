@@ -73,16 +73,16 @@ pub(crate) fn write(
     let lost = || Refusal::NotRewritable("the exchange is gone".to_owned());
     let exchange = match work.kind {
         WorkKind::Subscription | WorkKind::SubscriptionAnswer => crate::subscribe::exchange(negotiated, desk, work.to),
-        WorkKind::Offer | WorkKind::Answer | WorkKind::Echo => {
+        WorkKind::Offer | WorkKind::Answer | WorkKind::Echo | WorkKind::EchoOffer | WorkKind::EchoAnswer => {
             negotiated.dialogs.get(work.dialog).and_then(|dialog| dialog.exchange.clone())
         }
     };
     let exchange = exchange.ok_or_else(lost)?;
     let (outgoing, bundle) = match work.kind {
-        WorkKind::Offer | WorkKind::Subscription => {
+        WorkKind::Offer | WorkKind::EchoOffer | WorkKind::Subscription => {
             (proposed(negotiated, work.to, &exchange), proposed_bundle(negotiated, work.to, &exchange))
         }
-        WorkKind::Answer | WorkKind::Echo | WorkKind::SubscriptionAnswer => {
+        WorkKind::Answer | WorkKind::Echo | WorkKind::EchoAnswer | WorkKind::SubscriptionAnswer => {
             let outgoing = agreed(negotiated, desk, work, &exchange);
             (outgoing, answered_bundle(negotiated, work.to, &exchange))
         }

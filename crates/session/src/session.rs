@@ -127,8 +127,8 @@ impl Session {
     /// A request of a front door. Its reply comes out of [`Session::poll_output`], at once or later.
     pub fn handle_request(&mut self, now: Instant, token: Token, request: Request) {
         match &request {
-            Request::Offer(_) | Request::Echo(_) => self.statistics.offers += 1,
-            Request::Answer(_) => self.statistics.answers += 1,
+            Request::Offer(_) | Request::Echo(_) | Request::EchoOffer(_) => self.statistics.offers += 1,
+            Request::Answer(_) | Request::EchoAnswer(_) => self.statistics.answers += 1,
             Request::Subscribe(_) | Request::SubscribeAnswer(_) | Request::Unsubscribe(_) => {}
             Request::Delete(_) => self.statistics.deletes += 1,
             Request::Query(_) => self.statistics.queries += 1,

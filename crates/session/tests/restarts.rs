@@ -12,6 +12,8 @@ mod datagrams;
 mod dtls;
 #[path = "it/echo.rs"]
 mod echo;
+#[path = "it/echo_late.rs"]
+mod echo_late;
 #[path = "it/edits.rs"]
 mod edits;
 #[path = "it/fragments.rs"]

@@ -350,7 +350,7 @@ pub(crate) fn prepare_offerer(
 }
 
 /// Decides what the other side is offered for one section.
-fn prepare_proposal(
+pub(crate) fn prepare_proposal(
     negotiated: &mut Negotiated,
     desk: &mut Desk<'_>,
     [from, to]: [usize; 2],

@@ -54,7 +54,7 @@ impl Session {
 /// The leg that a piece comes from: of an offer the one with the from-tag, of an answer the one with the to-tag.
 fn sender(negotiated: &Negotiated, kind: WorkKind, negotiation: &Negotiation) -> Result<usize, Refusal> {
     match kind {
-        WorkKind::Offer | WorkKind::Echo => {
+        WorkKind::Offer | WorkKind::Echo | WorkKind::EchoOffer | WorkKind::EchoAnswer => {
             negotiated.leg_by_tag(&negotiation.from_tag).ok_or(Refusal::FromTagNotFound)
         }
         WorkKind::Answer | WorkKind::Subscription | WorkKind::SubscriptionAnswer => {

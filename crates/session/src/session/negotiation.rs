@@ -35,6 +35,8 @@ impl Session {
             WorkKind::Offer => offer::prepare(&mut draft, &mut desk, negotiation),
             WorkKind::Answer => answer::prepare(&mut draft, &mut desk, negotiation),
             WorkKind::Echo => echo::prepare(&mut draft, &mut desk, negotiation),
+            WorkKind::EchoOffer => echo::late::prepare_offer(&mut draft, &mut desk, negotiation),
+            WorkKind::EchoAnswer => echo::late::prepare_answer(&mut draft, &mut desk, negotiation),
             WorkKind::Subscription | WorkKind::SubscriptionAnswer => {
                 subscribe::prepare_answer(&mut draft, &mut desk, negotiation)
             }
@@ -87,7 +89,7 @@ impl Session {
         };
         call.last_signal = self.wall(now);
         call.last_signal_at = now;
-        if matches!(work.kind, WorkKind::Offer | WorkKind::Echo) {
+        if matches!(work.kind, WorkKind::Offer | WorkKind::Echo | WorkKind::EchoOffer) {
             // An offer brings a deleted call back.
             call.phase = Phase::Live;
         }
@@ -127,7 +129,7 @@ impl Session {
         let mut desk = self.desk(now, call.worker);
         let written = match waiting.work.kind {
             // It is our offer that was answered.
-            WorkKind::SubscriptionAnswer => Ok(Vec::new()),
+            WorkKind::SubscriptionAnswer | WorkKind::EchoAnswer => Ok(Vec::new()),
             _ => rewrite::write(&mut waiting.draft, &mut desk, &waiting.work, &instance),
         };
         waiting.warnings.append(&mut desk.warnings);
@@ -156,8 +158,8 @@ impl Session {
         }
         let rewritten = RewrittenSdp { sdp, warnings: waiting.warnings };
         let reply = match waiting.work.kind {
-            WorkKind::Offer | WorkKind::Answer | WorkKind::Echo => Ok(Reply::Sdp(rewritten)),
-            WorkKind::SubscriptionAnswer => Ok(Reply::Done),
+            WorkKind::Offer | WorkKind::Answer | WorkKind::Echo | WorkKind::EchoOffer => Ok(Reply::Sdp(rewritten)),
+            WorkKind::SubscriptionAnswer | WorkKind::EchoAnswer => Ok(Reply::Done),
             WorkKind::Subscription => subscribe::told(&call.negotiated, waiting.work.to, rewritten)
                 .map(|told| Reply::Subscribed(Box::new(told)))
                 .ok_or(Refusal::CallEnded),

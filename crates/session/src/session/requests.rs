@@ -24,7 +24,14 @@ const NOT_FOUND: &str = "Call-ID not found or tags didn't match";
 impl Session {
     pub(super) fn serve(&mut self, now: Instant, token: Token, request: Request) {
         let call_id = match &request {
-            Request::Offer(negotiation) | Request::Answer(negotiation) | Request::Echo(negotiation) => {
+            Request::EchoOffer(negotiation) if negotiation.from_tag.is_empty() => {
+                return self.reply(token, Err(Refusal::NoFromTag));
+            }
+            Request::EchoOffer(negotiation) => negotiation.call_id.as_str(),
+            Request::Offer(negotiation)
+            | Request::Answer(negotiation)
+            | Request::Echo(negotiation)
+            | Request::EchoAnswer(negotiation) => {
                 if let Err(refusal) = check_identity(negotiation) {
                     return self.reply(token, Err(refusal));
                 }
@@ -68,6 +75,10 @@ impl Session {
             (Some(call), Request::Offer(offer)) => self.negotiate(now, call, token, WorkKind::Offer, &offer),
             (Some(call), Request::Answer(answer)) => self.negotiate(now, call, token, WorkKind::Answer, &answer),
             (Some(call), Request::Echo(offer)) => self.negotiate(now, call, token, WorkKind::Echo, &offer),
+            (Some(call), Request::EchoOffer(asked)) => self.negotiate(now, call, token, WorkKind::EchoOffer, &asked),
+            (Some(call), Request::EchoAnswer(answer)) => {
+                self.negotiate(now, call, token, WorkKind::EchoAnswer, &answer)
+            }
             (Some(call), Request::Subscribe(request)) => self.subscribe(now, call, token, &request),
             (Some(call), Request::SubscribeAnswer(answer)) => {
                 self.negotiate(now, call, token, WorkKind::SubscriptionAnswer, &answer);
@@ -85,6 +96,7 @@ impl Session {
             }
             (None, Request::Offer(offer)) => self.first_offer(now, token, WorkKind::Offer, &offer),
             (None, Request::Echo(offer)) => self.first_offer(now, token, WorkKind::Echo, &offer),
+            (None, Request::EchoOffer(asked)) => self.first_offer(now, token, WorkKind::EchoOffer, &asked),
             (None, Request::Delete(delete)) if !delete.fatal => {
                 self.reply(token, Ok(Reply::Deleted(Deleted { report: None, warning: Some(NOT_FOUND) })));
             }

@@ -6,6 +6,7 @@ mod bundle;
 mod datagrams;
 mod dtls;
 mod echo;
+mod echo_late;
 mod edits;
 mod errors;
 mod fragments;
