@@ -97,10 +97,12 @@ pub(crate) enum Then {
     OwnAnswer,
     /// The answer of a transfer's target.
     Transfer { branch: usize },
-    /// The session answers for the called party.
+    /// The session answers for the called party, or offers where the caller made no offer.
     Echo,
     /// The session's answer to a later offer of the caller.
     EchoAgain,
+    /// The caller's answer to the session's offer.
+    EchoAnswer,
 }
 
 /// An offer that is open between the ends of an answered call.

@@ -65,6 +65,16 @@ pub(crate) fn echo(from: Side<'_>, notes: bool) -> Options {
     options
 }
 
+/// For our own offer to a side that wants to hear itself.
+pub(crate) fn echo_offer(to: Side<'_>) -> Options {
+    offer(to, to, offers_keys_to_itself(to))
+}
+
+/// Whether a side that leaves it to us is offered keys: where nobody on its way can read them.
+pub(crate) fn offers_keys_to_itself(to: Side<'_>) -> bool {
+    to.transport.is_secure()
+}
+
 /// Why an offer of this side is not good enough.
 pub(crate) fn refuses(from: Side<'_>, is_secure: bool) -> Option<&'static str> {
     let demands = matches!(from.keying(), Keying::Sdes | Keying::Dtls) || from.policy.keying == Keying::WebRtc;

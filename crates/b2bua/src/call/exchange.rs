@@ -153,6 +153,9 @@ impl B2bua {
 
     pub(super) fn offer_answered(&mut self, now: Instant, call: &mut Call, place: Place, body: &Body) {
         let Some(end) = call.end_of(place) else { return };
+        if call.echo {
+            return self.echo_answered(now, call, body);
+        }
         let then = match call.exchange {
             Some(Exchange::Forwarded { from, withdrawn: false }) if from == end.other() => Then::Reanswer { to: from },
             Some(Exchange::Forwarded { from, withdrawn: true }) if from == end.other() => {

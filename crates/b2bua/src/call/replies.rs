@@ -13,6 +13,8 @@ impl B2bua {
         let Some((_, then)) = call.busy.take_if(|(own, _)| *own == token) else { return };
         let sdp = match reply {
             Ok(Reply::Sdp(rewritten)) => Ok(rewritten.sdp),
+            // Somebody has answered us, and nobody else is to hear of it.
+            Ok(Reply::Done) => Ok(Vec::new()),
             Ok(_) => Err(Refusal::NoSdp),
             Err(refusal) => Err(refusal),
         };
@@ -29,6 +31,7 @@ impl B2bua {
             Then::Transfer { branch } => self.transferred(now, call, branch, sdp),
             Then::Echo => self.echoed(now, call, sdp),
             Then::EchoAgain => self.echoed_again(now, call, sdp),
+            Then::EchoAnswer => self.echo_agreed(now, call, sdp),
         }
         if is_known && !call.deleted {
             self.note_secured(call);

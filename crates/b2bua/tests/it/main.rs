@@ -8,6 +8,7 @@ extern crate smime as sallyport_smime;
 
 mod calls;
 mod early;
+mod echo;
 mod forks;
 mod hostile;
 mod model;

@@ -190,8 +190,9 @@ impl World {
         headers.push("Contact", format!("<sip:{name}@{from}>"));
         headers.push("Subject", "lunch");
         headers.push("X-Secret", "stays here");
-        if let Some(offer) = offer {
-            request.set_body(Some(&offer.content_type), offer.bytes);
+        match offer {
+            Some(offer) => request.set_body(Some(&offer.content_type), offer.bytes),
+            None => request.set_body(None, Vec::new()),
         }
         request
     }
