@@ -5,11 +5,19 @@ use sallyport_sip::{CallEvent, Description, EndCause, Response};
 use crate::support::net::{A, B, Net, sdp};
 use crate::support::response;
 
-fn fork_response(code: u16, tag: &str, body: &str, net: &Net) -> Response {
-    let via = net.log.iter().any(|line| line == "A INVITE offer");
-    assert!(via);
+/// A calls and offers; gives the Via of its INVITE, which never arrives.
+fn call(net: &mut Net) -> String {
+    net.call(Some("offer"));
+    net.collect();
+    assert_eq!(net.log, ["A INVITE offer"]);
+    let invite = String::from_utf8(net.wire[B].pop_front().unwrap()).unwrap();
+    invite.lines().find_map(|line| line.strip_prefix("Via: ")).unwrap().to_owned()
+}
+
+/// What a branch downstream says to an INVITE with this Via.
+fn fork_response(code: u16, tag: &str, body: &str, via: &str) -> Response {
     let mut response = response(&format!(
-        "SIP/2.0 {code} X\nVia: SIP/2.0/UDP x\nFrom: <sip:alice@a.example>;tag=a1\nTo: <sip:bob@b.example>;tag={tag}\n\
+        "SIP/2.0 {code} X\nVia: {via}\nFrom: <sip:alice@a.example>;tag=a1\nTo: <sip:bob@b.example>;tag={tag}\n\
          Call-ID: c1\nCSeq: 7 INVITE\nContact: <sip:{tag}@192.0.2.2>\nRecord-Route: <sip:p2;lr>, <sip:p1;lr>\n\n{body}"
     ));
     if !body.is_empty() {
@@ -22,19 +30,9 @@ fn fork_response(code: u16, tag: &str, body: &str, net: &Net) -> Response {
 #[test]
 fn a_fork_downstream_makes_an_early_dialog_for_each_branch() {
     let mut net = Net::new();
-    net.call(Some("offer"));
-    net.collect();
-    let bytes = net.wire[B].pop_front().unwrap();
-    let invite = String::from_utf8(bytes).unwrap();
-    let via = invite.lines().find(|line| line.starts_with("Via: ")).unwrap()[5..].to_owned();
-    let from_branch = |net: &Net, code, tag: &str, body: &str| {
-        let mut response = fork_response(code, tag, body, net);
-        response.headers.set("Via", &via);
-        response
-    };
+    let via = call(&mut net);
     for tag in ["t1", "t2", "t3"] {
-        let progress = from_branch(&net, 183, tag, &format!("preview {tag}"));
-        net.inject(A, progress);
+        net.inject(A, fork_response(183, tag, &format!("preview {tag}"), &via));
     }
     let mut early = Vec::new();
     for tag in ["t1", "t2", "t3"] {
@@ -43,7 +41,7 @@ fn a_fork_downstream_makes_an_early_dialog_for_each_branch() {
         assert_eq!(net.agents[A].dialog(dialog).unwrap().id().remote_tag, tag);
         early.push(dialog);
     }
-    let winner = from_branch(&net, 200, "t2", "answer t2");
+    let winner = fork_response(200, "t2", "answer t2", &via);
     net.inject(A, winner.clone());
     for lost in [early[0], early[2]] {
         assert!(matches!(net.event(A), CallEvent::Ended { dialog, cause: EndCause::NotChosen, .. } if dialog == lost));
@@ -52,9 +50,7 @@ fn a_fork_downstream_makes_an_early_dialog_for_each_branch() {
     assert_eq!((dialog, description), (early[1], Some(Description::Answer(sdp("answer t2")))));
     assert_eq!(net.take_log(), ["A INVITE offer", "A ACK"]);
 
-    net.log.push("A INVITE offer".to_owned());
-    let late = from_branch(&net, 200, "t1", "answer t1");
-    net.take_log();
+    let late = fork_response(200, "t1", "answer t1", &via);
     net.inject(A, late.clone());
     assert_eq!(net.take_log(), ["A ACK", "A BYE"]);
     net.no_event(A);
@@ -77,14 +73,9 @@ fn a_fork_downstream_makes_an_early_dialog_for_each_branch() {
 #[test]
 fn a_flood_of_2xx_is_bounded() {
     let mut net = Net::new();
-    net.call(Some("offer"));
-    net.collect();
-    let invite = String::from_utf8(net.wire[B].pop_front().unwrap()).unwrap();
-    let via = invite.lines().find(|line| line.starts_with("Via: ")).unwrap()[5..].to_owned();
+    let via = call(&mut net);
     for number in 0..100 {
-        let mut ok = fork_response(200, &format!("t{number}"), "answer", &net);
-        ok.headers.set("Via", &via);
-        net.inject(A, ok);
+        net.inject(A, fork_response(200, &format!("t{number}"), "answer", &via));
     }
     let byes = net.log.iter().filter(|line| *line == "A BYE").count();
     assert_eq!((byes, net.agents[A].len()), (32, (1, 1)));

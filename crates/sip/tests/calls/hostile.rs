@@ -6,6 +6,22 @@ use crate::offers::step;
 use crate::support::net::{A, B, Net, sdp};
 use crate::{none, stray};
 
+/// Deterministic numbers (xorshift).
+struct Dice(u32);
+
+impl Dice {
+    fn new(seed: u32) -> Self {
+        Self(seed.wrapping_mul(2_654_435_761) | 1)
+    }
+
+    fn below(&mut self, bound: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 17;
+        self.0 ^= self.0 << 5;
+        self.0 as usize % bound
+    }
+}
+
 #[test]
 fn a_flood_of_invites_leaves_no_memory_behind() {
     let mut net = Net::with(|_, config| config.max_legs = 3);
@@ -24,13 +40,8 @@ fn a_flood_of_invites_leaves_no_memory_behind() {
 #[test]
 fn a_hostile_peer_leaves_nothing_behind() {
     for seed in 0..150u32 {
-        let mut random = seed.wrapping_mul(2_654_435_761) | 1;
-        let mut pick = |of: usize| {
-            random ^= random << 13;
-            random ^= random >> 17;
-            random ^= random << 5;
-            random as usize % of
-        };
+        let mut dice = Dice::new(seed);
+        let mut pick = |of| dice.below(of);
         let mut net = Net::seeded(|_, config| config.session_timer = None, seed as u8);
         net.quiet = true;
         let dialogs = net.established();
@@ -108,13 +119,8 @@ fn a_hostile_peer_leaves_nothing_behind() {
 fn losses_and_races_never_leave_half_a_call() {
     let mut outcomes = [0; 2];
     for seed in 0..400u32 {
-        let mut random = seed.wrapping_mul(2_654_435_761) | 1;
-        let mut chance = |of: u32| {
-            random ^= random << 13;
-            random ^= random >> 17;
-            random ^= random << 5;
-            random % of == 0
-        };
+        let mut dice = Dice::new(seed);
+        let mut chance = |of| dice.below(of) == 0;
         let mut net = Net::seeded(|_, config| config.session_timer = None, seed as u8);
         let leg = net.call(chance(2).then_some("offer"));
         let mut callee_leg = None;
