@@ -4,8 +4,8 @@
 mod authority;
 
 use authority::{
-    EC, Openssl, Party, RSA, SDP, alice, assert_verified, bob, entity, enveloped, now, receive, smime, smime_with,
-    unverified, user_extensions,
+    EC, Openssl, Party, RSA, SDP, alice, assert_verified, bob, entity, enveloped, mail, now, receive, smime,
+    smime_with, unverified, user_extensions,
 };
 use sallyport_smime::{
     ContentCipher, Handling, Layering, MAX_BODY_BYTES, MAX_CERTIFICATES, MAX_RECIPIENTS, MAX_SIGNERS, Misconfigured,
@@ -58,6 +58,11 @@ fn flipped(body: &Body, at: usize) -> Body {
     let mut body = body.clone();
     body.bytes[at] ^= 1;
     body
+}
+
+/// For another signature around it.
+fn text_of_mail(body: &Body) -> String {
+    String::from_utf8(mail(body)).unwrap()
 }
 
 #[test]
@@ -277,15 +282,14 @@ fn what_is_not_ours_is_unsupported_unless_it_is_optional() {
 #[test]
 fn layers_certificates_signers_and_recipients_are_counted() {
     let Some(scene) = Scene::new("bounds") else { return };
-    let mail = |body: &Body| [b"Content-Type: ", body.content_type.as_bytes(), b"\r\n\r\n", &body.bytes].concat();
     let sign = |content: &str, options: &str| scene.openssl.sign(&scene.alice, content, options);
 
     let mut body = sign(&entity(), "");
     for _ in 1..3 {
-        body = sign(&String::from_utf8(mail(&body)).unwrap(), "");
+        body = sign(&text_of_mail(&body), "");
     }
     assert_verified(&receive(&scene.smime, &body));
-    body = sign(&String::from_utf8(mail(&body)).unwrap(), "");
+    body = sign(&text_of_mail(&body), "");
     scene.assert_refused(&body, Refusal::TooLarge);
 
     let others: Vec<Party> = (0..MAX_CERTIFICATES).map(|_| scene.openssl.user("carol", EC, &scene.root)).collect();
@@ -323,12 +327,10 @@ fn a_good_signature_in_a_bad_one_is_unverified() {
     let Some(scene) = Scene::new("mixed") else { return };
     let mallory = scene.openssl.user("mallory", RSA, &scene.root);
     let inner = scene.openssl.sign(&scene.alice, &entity(), "");
-    let text =
-        |body: &Body| format!("Content-Type: {}\r\n\r\n{}", body.content_type, String::from_utf8_lossy(&body.bytes));
-    let outer = scene.openssl.sign(&mallory, &text(&inner), "");
+    let outer = scene.openssl.sign(&mallory, &text_of_mail(&inner), "");
     assert_eq!(unverified(&receive(&scene.smime, &outer)), Unverified::WrongIdentity);
     let inner = scene.openssl.sign(&mallory, &entity(), "");
-    let outer = scene.openssl.sign(&scene.alice, &text(&inner), "");
+    let outer = scene.openssl.sign(&scene.alice, &text_of_mail(&inner), "");
     assert_eq!(unverified(&receive(&scene.smime, &outer)), Unverified::WrongIdentity);
 }
 

@@ -48,7 +48,7 @@ fn a_call_is_made_and_ended_and_each_leg_is_its_own() {
         ]
     );
     assert!(matches!(world.event(BOB), CallEvent::Established { .. }));
-    let plan = world.plans.values().next().unwrap();
+    let plan = world.plan();
     assert_eq!(plan.flows.len(), 2);
     let remotes: Vec<_> =
         plan.transports.iter().filter_map(|plan| plan.remote).map(|remote| remote.ip().to_string()).collect();
@@ -175,7 +175,7 @@ fn early_media_is_answered_ahead_and_again_for_a_caller_without_reliable_respons
         panic!()
     };
     assert_eq!(response.status(), StatusCode::SESSION_PROGRESS);
-    assert_eq!(world.plans.values().next().unwrap().flows.len(), 2);
+    assert_eq!(world.plan().flows.len(), 2);
     // The 183 was reliable towards us: the 200 has no description.
     world.accept(BOB, leg, None);
     let (alice, response) = world.answered(ALICE);
@@ -202,7 +202,7 @@ fn a_late_offer_goes_the_other_way_round() {
     assert!(matches!(world.event(BOB), CallEvent::Established { dialog } if dialog == bob));
     let CallEvent::Answer { body, .. } = world.event(BOB) else { panic!() };
     assert!(text(&body.bytes).contains("c=IN IP4 203.0.113.7"));
-    assert_eq!(world.plans.values().next().unwrap().flows.len(), 2);
+    assert_eq!(world.plan().flows.len(), 2);
     assert_eq!(
         world.take_log(),
         ["alice INVITE", "us>bob INVITE", "bob 200 INVITE", "us>alice 200 INVITE", "alice ACK", "us>bob ACK"]
@@ -271,7 +271,7 @@ fn a_request_that_has_come_too_far_goes_no_further() {
 fn nobody_gets_into_a_call_by_its_call_id() {
     let mut world = World::new();
     let [alice, _] = world.established();
-    let plan = world.plans.values().next().unwrap().clone();
+    let plan = world.plan().clone();
     let mut request =
         World::invitation(crate::world::CAROL, "sip:carol@sallyport.example", Some(plain("carol", "192.0.2.30")));
     request.headers.set("Call-ID", "alice-call@a.example");

@@ -36,7 +36,7 @@ fn the_first_to_answer_has_the_call_and_the_others_stop_ringing() {
     let (alice, _) = world.answered(ALICE);
     let CallEvent::Cancelled { request, .. } = world.event(BOB) else { panic!() };
     assert_eq!(request.headers.value("Reason").unwrap(), "SIP;cause=200;text=\"Call completed elsewhere\"");
-    let plan = world.plans.values().next().unwrap();
+    let plan = world.plan();
     assert_eq!((plan.transports.len(), plan.flows.len()), (4, 2), "the ports of the branch that lost are closed");
     assert!(
         plan.transports.iter().any(|plan| plan.remote.is_some_and(|remote| remote.ip().to_string() == "192.0.2.30"))
@@ -94,7 +94,7 @@ fn the_next_one_is_called_when_the_first_is_busy_and_media_goes_to_it() {
     let (carol, _) = world.incoming(CAROL);
     world.accept(CAROL, carol, Some(plain("carol", "192.0.2.30")));
     let (alice, _) = world.answered(ALICE);
-    assert_eq!(world.plans.values().next().unwrap().flows.len(), 2);
+    assert_eq!(world.plan().flows.len(), 2);
     world.bye(ALICE, alice);
     world.assert_forgotten();
 }
@@ -153,7 +153,7 @@ fn late_offers_of_several_go_to_the_caller_once() {
     let now = world.now;
     world.phone(ALICE).agent.answer(now, alice, plain("alice", "192.0.2.10")).unwrap();
     world.settle();
-    assert_eq!(world.plans.values().next().unwrap().flows.len(), 2);
+    assert_eq!(world.plan().flows.len(), 2);
     world.bye(ALICE, alice);
     world.assert_forgotten();
 }

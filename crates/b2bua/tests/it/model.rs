@@ -162,7 +162,7 @@ impl Model {
         let said = [ptime(&agreed[0][0]), ptime(&agreed[1][0])];
         assert_eq!(told, said, "{sequence:?}\n{:#?}", self.world.log);
         // And media go where each phone said last.
-        let plan = self.world.plans.values().next().expect("a plan");
+        let plan = self.world.plan();
         for [local, _] in &agreed {
             let port = local.split("m=audio ").nth(1).and_then(|rest| rest.split(' ').next()).expect("a port");
             let known = plan.transports.iter().any(|plan| plan.remote.is_some_and(|at| at.port().to_string() == *port));

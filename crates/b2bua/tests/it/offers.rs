@@ -3,7 +3,7 @@
 use control::{Keying, TransportEvent};
 use sip::{Body, CallEvent, DialogHandle, EndCause, Method, StatusCode};
 
-use crate::world::{ALICE, BOB, World, none, plain, sdp, text};
+use crate::world::{ALICE, BOB, World, crypto_tag, none, plain, sdp, text};
 
 pub(crate) fn hold(name: &str, address: &str) -> Body {
     Body::sdp(
@@ -78,7 +78,7 @@ fn a_refused_offer_leaves_both_legs_as_before_and_either_may_offer_at_once() {
     let mut world = World::new();
     let dialogs = world.established();
     let before = agreed(&world, dialogs);
-    let plan = world.plans.values().next().unwrap().clone();
+    let plan = world.plan().clone();
     reinvite(&mut world, ALICE, dialogs[0], Some(hold("alice", "192.0.2.10")));
     let (dialog, _) = offer(&mut world, BOB);
     let now = world.now;
@@ -86,7 +86,7 @@ fn a_refused_offer_leaves_both_legs_as_before_and_either_may_offer_at_once() {
     let CallEvent::OfferRefused { response, .. } = world.event(ALICE) else { panic!() };
     assert_eq!(response.status(), StatusCode::NOT_ACCEPTABLE_HERE);
     assert_eq!(agreed(&world, dialogs), before);
-    let after = world.plans.values().next().unwrap();
+    let after = world.plan();
     assert!(after.transports == plan.transports && after.flows == plan.flows);
     // No time has passed: the refused offer bars nobody.
     reinvite(&mut world, BOB, dialogs[1], Some(hold("bob", "192.0.2.20")));
@@ -103,7 +103,7 @@ fn an_offer_that_is_taken_back_leaves_both_legs_as_before() {
     for crosses in [false, true] {
         let mut world = World::new();
         let dialogs = world.established();
-        let plan = world.plans.values().next().unwrap().clone();
+        let plan = world.plan().clone();
         reinvite(&mut world, ALICE, dialogs[0], Some(hold("alice", "192.0.2.10")));
         let (dialog, _) = offer(&mut world, BOB);
         let invite = text(&world.last[&crate::world::address(ALICE)]);
@@ -130,7 +130,7 @@ fn an_offer_that_is_taken_back_leaves_both_legs_as_before() {
         assert!(repaired.contains("a=sendrecv"), "what Alice said before: {repaired}");
         answer(&mut world, BOB, dialog, plain("bob", "192.0.2.20"));
         world.no_event(ALICE);
-        let after = world.plans.values().next().unwrap();
+        let after = world.plan();
         assert!(after.transports == plan.transports && after.flows == plan.flows);
         world.bye(ALICE, dialogs[0]);
         world.assert_forgotten();
@@ -209,7 +209,7 @@ fn sdes(name: &str, address: &str, key: &str) -> Body {
 }
 
 fn our_keys(world: &World) -> Vec<(usize, control::MasterKey)> {
-    let plan = world.plans.values().next().unwrap();
+    let plan = world.plan();
     let keys = plan.transports.iter().filter_map(|transport| match &transport.keying {
         Keying::Sdes(keys) => Some((usize::from(transport.leg.0), keys.outbound.1.clone())),
         _ => None,
@@ -228,13 +228,9 @@ fn a_key_that_is_nearly_spent_is_replaced_by_an_offer_to_its_leg_alone() {
         World::invitation(ALICE, "sip:bob@sallyport.example", Some(sdes("alice", "192.0.2.10", alice_key))),
     );
     let (leg, invite) = world.incoming(BOB);
-    let tag = |offer: &str| {
-        let line = offer.lines().find(|line| line.contains(" AES_CM_128_HMAC_SHA1_80 ")).unwrap().to_owned();
-        line.split([':', ' ']).nth(1).unwrap().to_owned()
-    };
     let with_tag = |offer: &str| {
         let body = sdes("bob", "192.0.2.20", bob_key);
-        Body::sdp(text(&body.bytes).replace("a=crypto:1 ", &format!("a=crypto:{} ", tag(offer))))
+        Body::sdp(text(&body.bytes).replace("a=crypto:1 ", &format!("a=crypto:{} ", crypto_tag(offer))))
     };
     let first = text(invite.body());
     world.accept(BOB, leg, Some(with_tag(&first)));

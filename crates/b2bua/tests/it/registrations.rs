@@ -54,10 +54,15 @@ pub(crate) fn send(world: &mut World, at: &str, request: Request) -> Response {
 pub(crate) fn send_as(world: &mut World, at: &str, account: &Account, request: Request) -> Response {
     let challenge = send(world, at, request.clone());
     assert_eq!(challenge.status(), StatusCode::UNAUTHORIZED);
-    let mut next = next_attempt(&request);
+    send(world, at, with_credentials(&request, account, &challenge))
+}
+
+/// The request once more, with what the challenge asks for.
+pub(crate) fn with_credentials(request: &Request, account: &Account, challenge: &Response) -> Request {
+    let mut next = next_attempt(request);
     let mut digest = DigestSession::new(DigestPolicy::default(), [3; 32]);
-    digest.answer(std::slice::from_ref(account), &mut next, &challenge).unwrap();
-    send(world, at, next)
+    digest.answer(std::slice::from_ref(account), &mut next, challenge).unwrap();
+    next
 }
 
 pub(crate) fn register(world: &mut World, name: &str, password: &str, at: &str) -> Response {
@@ -68,14 +73,15 @@ pub(crate) fn register(world: &mut World, name: &str, password: &str, at: &str) 
 pub(crate) fn call_as(world: &mut World, name: &str, password: &str, at: &str, to: &str) {
     let mut invite = World::invitation(at, to, Some(plain(name, "192.0.2.10")));
     invite.headers.set("From", format!("<sip:{name}@sallyport.example>;tag={name}-tag"));
+    invite_as(world, at, &account(name, password), invite);
+}
+
+/// Sends an INVITE, and again with credentials.
+fn invite_as(world: &mut World, at: &str, account: &Account, invite: Request) {
     world.call(at, invite.clone());
     let challenge = world.failure(at);
     assert_eq!(challenge.status(), StatusCode::UNAUTHORIZED);
-    let mut next = next_attempt(&invite);
-    DigestSession::new(DigestPolicy::default(), [3; 32])
-        .answer(&[account(name, password)], &mut next, &challenge)
-        .unwrap();
-    world.call(at, next);
+    world.call(at, with_credentials(&invite, account, &challenge));
 }
 
 #[test]
@@ -170,19 +176,13 @@ fn unknown_users_are_challenged_like_known_ones() {
         let response = match (method, password) {
             ("REGISTER", Some(password)) => send_as(&mut world, ALICE, &account(name, password), request),
             ("REGISTER", None) => send(&mut world, ALICE, request),
-            _ => {
-                world.call(ALICE, request.clone());
-                let challenge = world.failure(ALICE);
-                match password {
-                    None => challenge,
-                    Some(password) => {
-                        let mut next = next_attempt(&request);
-                        let mut digest = DigestSession::new(DigestPolicy::default(), [3; 32]);
-                        digest.answer(&[account(name, password)], &mut next, &challenge).unwrap();
-                        world.call(ALICE, next);
-                        world.failure(ALICE)
-                    }
-                }
+            (_, Some(password)) => {
+                invite_as(&mut world, ALICE, &account(name, password), request);
+                world.failure(ALICE)
+            }
+            (_, None) => {
+                world.call(ALICE, request);
+                world.failure(ALICE)
             }
         };
         let names: Vec<_> = response.headers.lines().iter().map(|line| line.name().to_owned()).collect();
@@ -286,12 +286,7 @@ fn a_user_registers_and_calls_in_its_own_name_only() {
     assert_eq!(world.b2bua.len().1, 0);
     let mut invite = World::invitation(ALICE, "sip:bob@sallyport.example", Some(plain("bob", "192.0.2.10")));
     invite.headers.set("From", "<sip:bob@sallyport.example>;tag=1");
-    world.call(ALICE, invite.clone());
-    let challenge = world.failure(ALICE);
-    let mut next = next_attempt(&invite);
-    let mut digest = DigestSession::new(DigestPolicy::default(), [3; 32]);
-    digest.answer(&[account("alice", "wonderland")], &mut next, &challenge).unwrap();
-    world.call(ALICE, next);
+    invite_as(&mut world, ALICE, &account("alice", "wonderland"), invite);
     assert_eq!(world.failure(ALICE).status(), StatusCode::FORBIDDEN);
 }
 

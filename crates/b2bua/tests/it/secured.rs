@@ -204,8 +204,7 @@ fn a_forged_offer_is_refused_or_in_the_ledger_and_a_genuine_one_passes() {
 fn a_sealed_offer_is_opened_and_answered_signed_and_sealed() {
     let Some(mut scene) = Scene::new("b2bua-sealed", BOTH, BOTH, UnverifiedPolicy::Refuse) else { return };
     let signed = scene.signed(&scene.alice, &alice_sdp(), "");
-    let inside = [format!("Content-Type: {}\r\n\r\n", signed.content_type).as_bytes(), &signed.bytes].concat();
-    let offer = scene.sealed(&scene.us, inside);
+    let offer = scene.sealed(&scene.us, authority::mail(&signed));
     let answer = scene.signed(&scene.bob, &bob_sdp(), "");
     let ([alice, bob], offered, response) = scene.talk(offer, answer);
     let answered = Body::of(&response.headers, response.body()).unwrap();
@@ -214,9 +213,7 @@ fn a_sealed_offer_is_opened_and_answered_signed_and_sealed() {
         assert!(body.content_type.contains("application/pkcs7-mime"), "{}", body.content_type);
         assert!(!body.bytes.windows(3).any(|window| window == b"v=0"));
         let inner = scene.openssl.decrypt(body, party).unwrap();
-        let part = sip::Part::parse(&inner, &sip::Limits::default()).unwrap();
-        let content_type = part.headers.value("Content-Type").unwrap().into_owned();
-        let content = scene.openssl.verify(&Body { content_type, bytes: part.body.to_vec() }, &scene.root).unwrap();
+        let content = scene.openssl.verify(&authority::body_of_mail(&inner), &scene.root).unwrap();
         assert!(text(&content).contains("c=IN IP4 203.0.113.7"));
     };
     check(&scene, &offered, &scene.bob);
@@ -260,12 +257,12 @@ fn what_cannot_be_opened_gets_493_with_our_certificate() {
     // To that certificate it can be sealed, and inside a call what cannot be opened changes nothing.
     let offer = scene.sealed(&scene.us, entity(&alice_sdp()));
     let ([alice, _], ..) = scene.talk(offer, bob_sdp());
-    let plan = scene.world.plans.values().next().unwrap().clone();
+    let plan = scene.world.plan().clone();
     let now = scene.world.now;
     scene.world.phone(ALICE).agent.reinvite(now, alice, Some(for_bob)).unwrap();
     let CallEvent::OfferRefused { response, .. } = scene.world.event(ALICE) else { panic!() };
     assert_eq!(certificate_of(&scene, &response), scene.openssl.certificates(&scene.us)[0]);
-    assert!(scene.world.plans.values().next().unwrap().flows == plan.flows);
+    assert!(scene.world.plan().flows == plan.flows);
     scene.world.no_event(BOB);
     scene.hang_up(alice);
     scene.assert_genuine_passes();
@@ -339,7 +336,7 @@ fn an_answer_in_the_ack_must_be_signed_too() {
         scene.world.settle();
         if genuine {
             assert!(scene.ledger().contains(&VERIFIED_ALICE.to_owned()));
-            assert_eq!(scene.world.plans.values().next().unwrap().flows.len(), 2);
+            assert_eq!(scene.world.plan().flows.len(), 2);
             scene.hang_up(alice);
         } else {
             let CallEvent::Ended { cause: EndCause::Bye(bye), .. } = scene.world.event(ALICE) else { panic!() };

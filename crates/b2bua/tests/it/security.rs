@@ -3,7 +3,7 @@
 use sallyport_b2bua::{Bridging, CleartextPolicy, Fact, Keying};
 use sip::{Body, CallEvent, StatusCode, Transport};
 
-use crate::world::{ALICE, BOB, World, config, plain, sdp, text};
+use crate::world::{ALICE, BOB, World, config, crypto_tag, plain, sdp, text};
 
 fn sdes() -> Body {
     let crypto = "a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:WVNfX19zZW1jdGwgKCkgewkyMjA7fQp9CnVubGVz";
@@ -61,8 +61,7 @@ fn the_ledger_names_each_leg_whose_keys_others_could_read() {
         call(&mut world, "sip:bob@sallyport.example", sdes());
         let (leg, invite) = world.incoming(BOB);
         let offer = text(invite.body());
-        let line = offer.lines().find(|line| line.contains(" AES_CM_128_HMAC_SHA1_80 ")).unwrap();
-        let tag = line.split([':', ' ']).nth(1).unwrap();
+        let tag = crypto_tag(&offer);
         let answer = format!(
             "m=audio 4000 RTP/SAVP 0\na=crypto:{tag} AES_CM_128_HMAC_SHA1_80 inline:PS1uQCVeeCFCanVmcjkpPywjNWhcYD0mXXtxaVBR"
         );
@@ -198,11 +197,11 @@ fn who_calls_echo_hears_itself() {
     call(&mut world, "sip:echo@sallyport.example", plain("alice", "192.0.2.10"));
     let (alice, response) = world.answered(ALICE);
     assert!(text(response.body()).contains("c=IN IP4 203.0.113.7"));
-    assert_eq!(world.plans.values().next().unwrap().flows.len(), 1);
+    assert_eq!(world.plan().flows.len(), 1);
     let now = world.now;
     world.phone(ALICE).agent.reinvite(now, alice, Some(plain("alice", "192.0.2.11"))).unwrap();
     assert!(matches!(world.event(ALICE), CallEvent::Answer { .. }));
-    let remote = world.plans.values().next().unwrap().transports[0].remote.unwrap();
+    let remote = world.plan().transports[0].remote.unwrap();
     assert_eq!(remote.ip().to_string(), "192.0.2.11");
     world.bye(ALICE, alice);
     world.assert_forgotten();

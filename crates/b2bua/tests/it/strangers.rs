@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use sallyport_b2bua::{B2buaConfig, Destination, Fact, Pattern, Refer, Route, RouteSource, Users};
 use sip::{
-    Account, CSeq, CallEvent, Carriage, DigestPolicy, DigestSession, Limits, Method, Request, StatusCode, Transport,
-    Uri, next_attempt, receive,
+    Account, CSeq, CallEvent, Carriage, Limits, Message, Method, Request, Response, StatusCode, Transport, Uri, receive,
 };
 
-use crate::registrations::{account, call_as, register, registration, users, world};
+use crate::registrations::{account, call_as, register, registration, users, with_credentials, world};
+use crate::transfers::refer;
 use crate::world::{ALICE, BOB, CAROL, US, World, address, plain};
 
 /// Otherwise a forged source would be sent a challenge eleven times, and 500 forged requests in a second would lock everybody out.
@@ -73,6 +73,13 @@ fn deliver(world: &mut World, at: &str, request: &Request) -> String {
     answer.map(|(_, bytes)| String::from_utf8_lossy(bytes).into_owned()).unwrap_or_default()
 }
 
+fn response(text: &str) -> Response {
+    match receive(text.as_bytes(), Carriage::Datagram, &Limits::default()).message().unwrap() {
+        Message::Response(response) => response,
+        Message::Request(_) => panic!("{text}"),
+    }
+}
+
 #[test]
 fn nobody_elsewhere_ends_or_turns_a_call_by_knowing_its_tags() {
     const EVE: &str = "192.0.2.66:5060";
@@ -81,7 +88,7 @@ fn nobody_elsewhere_ends_or_turns_a_call_by_knowing_its_tags() {
     call_as(&mut world, "alice", "wonderland", ALICE, "sip:bob@sallyport.example");
     let (leg, _) = world.incoming(BOB);
     world.accept(BOB, leg, Some(plain("bob", "192.0.2.20")));
-    let (alice, _) = world.answered(ALICE);
+    world.answered(ALICE);
     assert!(matches!(world.event(BOB), CallEvent::Established { .. }));
     let remotes = |world: &World| -> Vec<_> {
         world.plans.values().flat_map(|plan| plan.transports.iter().map(|transport| transport.remote)).collect()
@@ -97,13 +104,7 @@ fn nobody_elsewhere_ends_or_turns_a_call_by_knowing_its_tags() {
         let answer = deliver(&mut world, EVE, &request);
         assert!(answer.starts_with("SIP/2.0 401 ") && answer.contains("WWW-Authenticate"), "{method:?} {answer}");
         // Bob's password is good, but it is not his leg.
-        let challenge = match receive(answer.as_bytes(), Carriage::Datagram, &Limits::default()).message().unwrap() {
-            sip::Message::Response(response) => response,
-            sip::Message::Request(_) => panic!("{answer}"),
-        };
-        let mut next = next_attempt(&request);
-        let mut digest = DigestSession::new(DigestPolicy::default(), [3; 32]);
-        digest.answer(&[account("bob", "builder")], &mut next, &challenge).unwrap();
+        let mut next = with_credentials(&request, &account("bob", "builder"), &response(&answer));
         next.headers.push_front("Via", "SIP/2.0/UDP 192.0.2.66:5060;branch=z9hG4bKeve2");
         assert!(deliver(&mut world, EVE, &next).starts_with("SIP/2.0 403 "), "{method:?}");
     }
@@ -115,13 +116,7 @@ fn nobody_elsewhere_ends_or_turns_a_call_by_knowing_its_tags() {
     // Alice herself may move, with her password.
     let request = forged(&world, ALICE, &Method::Update, None);
     let answer = deliver(&mut world, EVE, &request);
-    let challenge = match receive(answer.as_bytes(), Carriage::Datagram, &Limits::default()).message().unwrap() {
-        sip::Message::Response(response) => response,
-        sip::Message::Request(_) => panic!("{answer}"),
-    };
-    let mut next = next_attempt(&request);
-    let mut digest = DigestSession::new(DigestPolicy::default(), [3; 32]);
-    digest.answer(&[account("alice", "wonderland")], &mut next, &challenge).unwrap();
+    let mut next = with_credentials(&request, &account("alice", "wonderland"), &response(&answer));
     next.headers.push_front("Via", "SIP/2.0/UDP 192.0.2.66:5060;branch=z9hG4bKalice");
     assert!(deliver(&mut world, EVE, &next).starts_with("SIP/2.0 200 "));
     // From here on she is there.
@@ -131,7 +126,6 @@ fn nobody_elsewhere_ends_or_turns_a_call_by_knowing_its_tags() {
     world.settle();
     let told = world.sent[before..].iter().find(|(_, bytes)| bytes.starts_with(b"BYE ")).unwrap();
     assert_eq!(told.0, address(EVE));
-    let _ = alice;
 }
 
 /// A REGISTER of Bob's, with credentials for a nonce that was sent to `challenged`.
@@ -143,13 +137,7 @@ fn with_nonce_of(world: &mut World, challenged: &str, account: &Account, number:
     let mut first = request.clone();
     first.headers.push_front("Via", via("a"));
     let answer = deliver(world, challenged, &first);
-    let challenge = match receive(answer.as_bytes(), Carriage::Datagram, &Limits::default()).message().unwrap() {
-        sip::Message::Response(response) => response,
-        sip::Message::Request(_) => panic!("{answer}"),
-    };
-    let mut next = next_attempt(&request);
-    let mut digest = DigestSession::new(DigestPolicy::default(), [3; 32]);
-    digest.answer(std::slice::from_ref(account), &mut next, &challenge).unwrap();
+    let mut next = with_credentials(&request, account, &response(&answer));
     next.headers.push_front("Via", via("b"));
     next
 }
@@ -198,19 +186,6 @@ fn who_is_neither_user_nor_trunk_transfers_nobody_by_the_routes_of_users() {
         let mut world = World::with_users(config, users());
         world.add(DESK, Transport::Udp, 0);
         register(&mut world, "bob", "builder", BOB);
-        let refer = |world: &mut World, at: &str, dialog, to: &str| {
-            let mut headers = sip::Headers::new();
-            headers.push("Refer-To", format!("<sip:{to}@sallyport.example>"));
-            let now = world.now;
-            world.phone(at).agent.send(now, dialog, Method::Refer, None, &headers).unwrap();
-            loop {
-                match world.event(at) {
-                    CallEvent::Response { response, .. } => return response.status(),
-                    CallEvent::Established { .. } => {}
-                    other => panic!("{other:?}"),
-                }
-            }
-        };
         let first = if alice_leaves { BOB } else { DESK };
         let to = if alice_leaves { "sip:bob@sallyport.example" } else { "sip:desk@sallyport.example" };
         call_as(&mut world, "alice", "wonderland", ALICE, to);
@@ -218,7 +193,7 @@ fn who_is_neither_user_nor_trunk_transfers_nobody_by_the_routes_of_users() {
         let mut desk = world.accept(first, leg, Some(plain("first", "192.0.2.20")));
         let (alice, _) = world.answered(ALICE);
         if alice_leaves {
-            assert_eq!(refer(&mut world, ALICE, alice, "desk"), StatusCode::ACCEPTED);
+            assert_eq!(refer(&mut world, ALICE, alice, "sip:desk@sallyport.example"), StatusCode::ACCEPTED);
             let (leg, _) = world.incoming(DESK);
             desk = world.accept(DESK, leg, Some(plain("desk", "198.51.100.9")));
             let CallEvent::Established { .. } = world.event(BOB) else { panic!() };
@@ -227,7 +202,9 @@ fn who_is_neither_user_nor_trunk_transfers_nobody_by_the_routes_of_users() {
             world.phone(BOB).agent.answer(now, dialog, plain("bob", "192.0.2.20")).unwrap();
             world.settle();
         }
-        assert_eq!(refer(&mut world, DESK, desk, "490"), StatusCode::FORBIDDEN, "{alice_leaves}");
+        assert!(matches!(world.event(DESK), CallEvent::Established { .. }));
+        let refused = refer(&mut world, DESK, desk, "sip:490@sallyport.example");
+        assert_eq!(refused, StatusCode::FORBIDDEN, "{alice_leaves}");
         world.no_event(CAROL);
         assert_eq!(world.b2bua.counters().transfers, u64::from(alice_leaves));
     }

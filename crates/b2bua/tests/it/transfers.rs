@@ -11,7 +11,7 @@ fn world() -> World {
     World::with(config)
 }
 
-fn refer(world: &mut World, at: &str, dialog: DialogHandle, to: &str) -> StatusCode {
+pub(crate) fn refer(world: &mut World, at: &str, dialog: DialogHandle, to: &str) -> StatusCode {
     let mut headers = none();
     headers.push("Refer-To", format!("<{to}>"));
     let now = world.now;
@@ -45,7 +45,7 @@ fn takes_offer(world: &mut World, at: &str, name: &str, address: &str) -> String
 }
 
 fn remotes(world: &World) -> Vec<String> {
-    let plan = world.plans.values().next().unwrap();
+    let plan = world.plan();
     let flows = plan.flows.iter().map(|flow| flow.egress_rtp);
     let remote = |id| plan.transports.iter().find(|plan| plan.id == id).and_then(|plan| plan.remote);
     let mut remotes: Vec<String> = flows.filter_map(remote).map(|remote| remote.ip().to_string()).collect();

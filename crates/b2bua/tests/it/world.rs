@@ -357,6 +357,12 @@ impl World {
         self.settle();
     }
 
+    /// Of the only call.
+    pub(crate) fn plan(&self) -> &Plan {
+        assert_eq!(self.plans.len(), 1);
+        self.plans.values().next().expect("one call")
+    }
+
     pub(crate) fn worker_says_idle(&mut self) {
         let call = *self.plans.keys().next().expect("a call");
         self.session.handle_event(self.now, control::WorkerId(0), Event::Idle { call });
@@ -519,6 +525,12 @@ pub(crate) fn first_line(bytes: &[u8]) -> String {
         Some(rest) => format!("{} {}", rest.split(' ').next().unwrap_or_default(), method.unwrap_or_default()),
         None => line.split(' ').next().unwrap_or_default().to_owned(),
     }
+}
+
+/// Under which number an offer has AES_CM_128_HMAC_SHA1_80.
+pub(crate) fn crypto_tag(offer: &str) -> &str {
+    let line = offer.lines().find(|line| line.contains(" AES_CM_128_HMAC_SHA1_80 ")).expect("the suite");
+    line.split([':', ' ']).nth(1).expect("a tag")
 }
 
 pub(crate) fn text(body: &[u8]) -> String {

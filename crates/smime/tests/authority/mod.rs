@@ -150,8 +150,7 @@ impl Openssl {
 
     /// `openssl cms -verify` of a body, which gives its content.
     pub(crate) fn verify(&self, body: &Body, root: &Party) -> Result<Vec<u8>, String> {
-        let mail =
-            [b"MIME-Version: 1.0\r\nContent-Type: ", body.content_type.as_bytes(), b"\r\n\r\n", &body.bytes].concat();
+        let mail = [b"MIME-Version: 1.0\r\n", &mail(body)[..]].concat();
         let (input, output) = (self.write(&self.fresh("eml"), mail), self.fresh("out"));
         self.try_run(&format!("cms -verify -in {input} -out {output} -crlfeol -CAfile {}", root.certificate))?;
         Ok(self.read(&output))
@@ -159,8 +158,7 @@ impl Openssl {
 
     /// What openssl reads in a signed body, in words.
     pub(crate) fn print(&self, body: &Body) -> String {
-        let mail = [b"Content-Type: ", body.content_type.as_bytes(), b"\r\n\r\n", &body.bytes].concat();
-        let (input, output) = (self.write(&self.fresh("eml"), mail), self.fresh("txt"));
+        let (input, output) = (self.write(&self.fresh("eml"), mail(body)), self.fresh("txt"));
         self.run(&format!("cms -cmsout -print -noout -in {input} -out {output}"));
         String::from_utf8_lossy(&self.read(&output)).into_owned()
     }
@@ -208,8 +206,13 @@ pub(crate) fn enveloped(bytes: Vec<u8>) -> Body {
     Body { content_type: "application/pkcs7-mime; smime-type=enveloped-data; name=smime.p7m".into(), bytes }
 }
 
+/// A body with its Content-Type before it.
+pub(crate) fn mail(body: &Body) -> Vec<u8> {
+    [b"Content-Type: ", body.content_type.as_bytes(), b"\r\n\r\n", &body.bytes].concat()
+}
+
 /// Content-Type and body of a mail.
-fn body_of_mail(mail: &[u8]) -> Body {
+pub(crate) fn body_of_mail(mail: &[u8]) -> Body {
     let part = sip::Part::parse(mail, &sip::Limits::default()).unwrap();
     Body { content_type: part.headers.value("Content-Type").unwrap().into_owned(), bytes: part.body.to_vec() }
 }
