@@ -302,7 +302,6 @@ fn reset_makes_new_keys() {
     assert_eq!(bench.opens.len(), 1, "the ports stay");
 }
 
-/// What a leg may be: its description, and how its transports are keyed then.
 #[test]
 fn renewed_keys_are_those_of_the_party_that_gets_the_offer() {
     let mut bench = Bench::new();
@@ -345,6 +344,7 @@ fn an_offer_that_is_withdrawn_leaves_what_was_agreed_and_bars_nobody() {
     assert!(equal(bench.plan(), &before));
 }
 
+/// What a leg may be: its description, and how its transports are keyed then.
 fn kinds() -> [(&'static str, MediaProfile, String, bool); 4] {
     let plain: String =
         PHONE_A.lines().filter(|line| !line.contains("crypto")).map(|line| format!("{line}\n")).collect();
