@@ -86,12 +86,7 @@ fn back_to_the_caller() {
     let back = FlowPlan { echo: Some(echo), ..flow(1, 1, 1) };
     bench.apply(&plan(vec![transport(1, Some(address(1)), sdes(CM, 11, 12))], vec![back]));
     let mut caller = Peer::new(1, CM, 11, 12);
-    let report = |number: u32| {
-        let mut packet = vec![0x80, 200, 0, 6, 0, 0, 0, 5];
-        packet.extend(number.to_be_bytes());
-        packet.extend([0; 16]);
-        packet
-    };
+    let report = |number: u64| sender_report(5, number << 32, 0, &[]);
     let first = [caller.arrival(port, 5, 0, 0), (port, address(1), caller.protect_rtcp(&report(1)))];
     assert_eq!(bench.deliver(&first).len(), 2);
     let arrivals: Vec<_> = (1..1000).map(|sequence| caller.arrival(port, 5, sequence, 0)).collect();

@@ -40,17 +40,6 @@ fn with_ssrc(mut packet: Vec<u8>, ssrc: u32) -> Vec<u8> {
     packet
 }
 
-/// A sender report of `ssrc`, as [`receiver_report`] makes one of a receiver.
-fn sender_report(ssrc: u32, ntp: u64, timestamp: u32, blocks: &[u8]) -> Vec<u8> {
-    let mut packet = vec![0x80 | (blocks.len() / 24) as u8, 200, 0, (6 + blocks.len() / 4) as u8];
-    packet.extend(ssrc.to_be_bytes());
-    packet.extend(ntp.to_be_bytes());
-    packet.extend(timestamp.to_be_bytes());
-    packet.extend([0, 0, 1, 0, 0, 0, 2, 0]);
-    packet.extend(blocks);
-    packet
-}
-
 /// What came back as a report: who says it, of what it sends, of what it received, and under which name.
 fn told(packet: &[u8]) -> (u32, Option<SenderInformation>, Vec<ReportBlock>, Vec<u8>) {
     let compound = RtcpCompound::parse(packet).expect("RTCP");

@@ -246,6 +246,17 @@ pub fn receiver_report(sender: u32, ssrc: u32, highest: u32) -> Vec<u8> {
     packet
 }
 
+/// A sender report of `ssrc` with these report blocks, of 24 bytes each.
+pub fn sender_report(ssrc: u32, ntp: u64, timestamp: u32, blocks: &[u8]) -> Vec<u8> {
+    let mut packet = vec![0x80 | (blocks.len() / 24) as u8, 200, 0, (6 + blocks.len() / 4) as u8];
+    packet.extend(ssrc.to_be_bytes());
+    packet.extend(ntp.to_be_bytes());
+    packet.extend(timestamp.to_be_bytes());
+    packet.extend([0, 0, 1, 0, 0, 0, 2, 0]);
+    packet.extend(blocks);
+    packet
+}
+
 /// A generic NACK of `sender` about one packet of `ssrc`.
 pub fn nack(sender: u32, ssrc: u32, sequence: u16) -> Vec<u8> {
     let mut packet = vec![0x81, 205, 0, 3];
