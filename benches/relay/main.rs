@@ -8,6 +8,8 @@
 mod account;
 mod call;
 mod handshakes;
+#[path = "../host.rs"]
+mod host;
 mod memory;
 mod network;
 mod relays;
@@ -112,7 +114,7 @@ fn run() -> anyhow::Result<bool> {
     };
     let processors = processors()?;
     let network = Network::make()?;
-    raise_descriptor_limit()?;
+    host::raise_descriptor_limit()?;
     let paced_rate = arguments.paced_rate * f64::from(arguments.calls);
     let most = arguments.burst_rate.max(paced_rate) * arguments.seconds * 1.1;
     let (sender, ring) = network.in_far(|| {
@@ -132,7 +134,7 @@ fn run() -> anyhow::Result<bool> {
         duration: Duration::from_secs_f64(arguments.seconds),
         repetitions: arguments.repetitions,
     };
-    let load = report::load_average();
+    let load = host::load_average();
     let mut rows = Vec::new();
     for pairing in rows::PAIRINGS {
         let name = rows::pairing_name(pairing);
@@ -152,7 +154,7 @@ fn run() -> anyhow::Result<bool> {
         }
     }
     let report = report::print(&bench, &rows, &memory, &load)?;
-    say(&report);
+    host::say(&report);
     if let Some(path) = arguments.output {
         std::fs::write(&path, &report).with_context(|| path.display().to_string())?;
     }
@@ -164,11 +166,6 @@ fn run() -> anyhow::Result<bool> {
     Ok(complaints.is_empty())
 }
 
-#[expect(clippy::print_stdout, reason = "it is what the program is for")]
-fn say(report: &str) {
-    print!("{report}");
-}
-
 /// The relays get the last processor that we may use, everything else the first.
 fn processors() -> anyhow::Result<Processors> {
     let set = nix::sched::sched_getaffinity(nix::unistd::Pid::from_raw(0))?;
@@ -178,11 +175,4 @@ fn processors() -> anyhow::Result<Processors> {
         [other, .., relay] => Ok(Processors { relay, other }),
         _ => bail!("two processors are needed: one for the relays and one for the rest"),
     }
-}
-
-/// Every media port is a descriptor; the relays inherit the limit.
-fn raise_descriptor_limit() -> anyhow::Result<()> {
-    use nix::sys::resource::{Resource, getrlimit, setrlimit};
-    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
-    setrlimit(Resource::RLIMIT_NOFILE, hard, hard).context("raising the limit of open files")
 }

@@ -1,9 +1,9 @@
 //! The figures as Markdown, and whether they reach the goals.
 
 use std::fmt::Write;
-use std::fs;
 use std::time::Duration;
 
+use crate::host;
 use crate::memory::{Measured, PerCall};
 use crate::relays::Kind;
 use crate::rows::{Bench, Outcome, Row, Sample};
@@ -104,14 +104,13 @@ pub(crate) fn absurdities(rows: &[Row], memory: &[PerCall]) -> Vec<String> {
 /// The whole report.
 pub(crate) fn print(bench: &Bench, rows: &[Row], memory: &[PerCall], load: &str) -> anyhow::Result<String> {
     let mut text = String::new();
-    let command: Vec<String> = std::env::args().skip(1).collect();
     writeln!(text, "# Sallyport beside rtpengine\n")?;
-    writeln!(text, "* command: `cargo xtask bench relay {}`", command_line(&command))?;
+    writeln!(text, "* command: `{}`", host::command_line("relay"))?;
     writeln!(text, "* Sallyport: {}", bench.programs.version(Kind::Sallyport)?)?;
     writeln!(text, "* rtpengine: {}", bench.programs.version(Kind::Rtpengine)?)?;
-    writeln!(text, "* machine: {}", machine())?;
-    writeln!(text, "* kernel: {}", first_line("/proc/sys/kernel/osrelease"))?;
-    writeln!(text, "* load of the machine before and after: {load}, {}", load_average())?;
+    writeln!(text, "* machine: {}", host::machine())?;
+    writeln!(text, "* kernel: {}", host::kernel())?;
+    writeln!(text, "* load of the machine before and after: {load}, {}", host::load_average())?;
     writeln!(
         text,
         "* {} calls, one direction; {:.0} packets a second in bursts of {}, {:.0} paced; {} repetitions of {:.1} s, medians\n",
@@ -182,36 +181,6 @@ pub(crate) fn print(bench: &Bench, rows: &[Row], memory: &[PerCall], load: &str)
         }
     }
     Ok(text)
-}
-
-/// The arguments but for the programs' places, which are this machine's business.
-fn command_line(arguments: &[String]) -> String {
-    let mut shown = Vec::new();
-    let mut arguments = arguments.iter();
-    while let Some(argument) = arguments.next() {
-        if ["--sallyport", "--rtpengine"].contains(&argument.as_str()) {
-            arguments.next();
-        } else {
-            shown.push(argument.as_str());
-        }
-    }
-    shown.join(" ")
-}
-
-fn machine() -> String {
-    let text = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let model = text.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or_default();
-    let count = text.lines().filter(|line| line.starts_with("processor")).count();
-    format!("{count} × {}", model.trim_start_matches([' ', '\t', ':']))
-}
-
-fn first_line(path: &str) -> String {
-    fs::read_to_string(path).unwrap_or_default().lines().next().unwrap_or_default().to_owned()
-}
-
-/// Of one minute.
-pub(crate) fn load_average() -> String {
-    first_line("/proc/loadavg").split(' ').next().unwrap_or_default().to_owned()
 }
 
 #[cfg(test)]

@@ -5,6 +5,8 @@
 #[expect(dead_code, reason = "memory is what the other benchmark measures")]
 mod account;
 mod generator;
+#[path = "../host.rs"]
+mod host;
 mod report;
 
 use std::path::{Path, PathBuf};
@@ -85,8 +87,8 @@ fn run() -> anyhow::Result<bool> {
     if arguments.smoke {
         arguments.shrink();
     }
-    raise_descriptor_limit()?;
-    let load = report::load_average();
+    host::raise_descriptor_limit()?;
+    let load = host::load_average();
     let server = start(&arguments.sallyport)?;
     let mut generator = Generator::new(server.sip()?, server.demo_password()?, arguments.callers)?;
     if arguments.priority {
@@ -111,7 +113,7 @@ fn run() -> anyhow::Result<bool> {
     let answered = server.metric("sallyport_sip_calls_answered_total", "")?;
     ensure!(answered == f64::from(arguments.calls + calls), "the server says that it has answered {answered} calls");
     let report = report::print(&rows, &load, arguments.callers, arguments.hold);
-    say(&report);
+    host::say(&report);
     if let Some(path) = &arguments.output {
         std::fs::write(path, &report).with_context(|| path.display().to_string())?;
     }
@@ -162,16 +164,4 @@ fn wait_for(generator: &mut Generator, server: &Server, metric: &str, value: f64
         ensure!(Instant::now() < deadline, "{metric} stays at {is}, not at {value}");
         generator.idle(Duration::from_millis(100))?;
     }
-}
-
-#[expect(clippy::print_stdout, reason = "it is what the program is for")]
-fn say(report: &str) {
-    print!("{report}");
-}
-
-/// Every media port is a descriptor; the server inherits the limit.
-fn raise_descriptor_limit() -> anyhow::Result<()> {
-    use nix::sys::resource::{Resource, getrlimit, setrlimit};
-    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
-    setrlimit(Resource::RLIMIT_NOFILE, hard, hard).context("raising the limit of open files")
 }

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
-use std::fs;
 use std::time::Duration;
 
 use crate::generator::{Outcome, Phase};
+use crate::host;
 
 /// 99 of 100 callers wait no longer from their first INVITE to the 200.
 const GOAL: Duration = Duration::from_millis(100);
@@ -20,19 +20,8 @@ pub(crate) struct Measured {
 }
 
 pub(crate) fn print(rows: &[Measured], load: &str, callers: u16, hold: f64) -> String {
-    let command: Vec<String> = std::env::args().skip(1).collect();
-    let mut flags = command.iter().map(String::as_str).peekable();
-    let mut told = String::from("cargo xtask bench sip");
-    while let Some(flag) = flags.next() {
-        // Where the program is says nothing, and is put in by the command.
-        if flag == "--sallyport" {
-            flags.next();
-        } else {
-            let _ = write!(told, " {flag}");
-        }
-    }
     let mut text = format!(
-        "# SIP calls\n\n* command: `{told}`\n* machine: {}\n* kernel: {}\n\
+        "# SIP calls\n\n* command: `{}`\n* machine: {}\n* kernel: {}\n\
          * load of the machine before and after: {load}, {}\n\
          * calls of {callers} callers to `echo` over UDP, SDES, each with a challenge (SHA-256); those that come and go last {hold} s\n\n\
          *wait*: from a call's first INVITE to its 200, in milliseconds, at the caller; *with login*: from the INVITE with\n\
@@ -41,9 +30,10 @@ pub(crate) fn print(rows: &[Measured], load: &str, callers: u16, hold: f64) -> S
          call of the row, in microseconds.\n\n\
          | calls | number | a second | failed | again | wait p50 | wait p99 | longest | with login p50 | p99 | late | \
          processor | a call |\n|---|---|---|---|---|---|---|---|---|---|---|---|---|\n",
-        machine(),
-        first_line("/proc/sys/kernel/osrelease"),
-        load_average(),
+        host::command_line("sip"),
+        host::machine(),
+        host::kernel(),
+        host::load_average(),
     );
     for row in rows {
         let Measured { phase, outcome, run_time, wall } = row;
@@ -100,22 +90,6 @@ pub(crate) fn failures(rows: &[Measured]) -> Vec<String> {
 pub(crate) fn shortfalls(rows: &[Measured]) -> Vec<String> {
     let late = rows.iter().filter(|row| percentile(&row.outcome.waits, 0.99).is_none_or(|wait| wait > GOAL));
     late.map(|row| format!("calls that {}: one of 100 waits for longer than {GOAL:?}", row.phase.name)).collect()
-}
-
-fn machine() -> String {
-    let text = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let model = text.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or_default();
-    let count = text.lines().filter(|line| line.starts_with("processor")).count();
-    format!("{count} × {}", model.trim_start_matches([' ', '\t', ':']))
-}
-
-fn first_line(path: &str) -> String {
-    fs::read_to_string(path).unwrap_or_default().lines().next().unwrap_or_default().to_owned()
-}
-
-/// Of one minute.
-pub(crate) fn load_average() -> String {
-    first_line("/proc/loadavg").split(' ').next().unwrap_or_default().to_owned()
 }
 
 #[cfg(test)]
