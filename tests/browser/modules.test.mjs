@@ -64,6 +64,17 @@ test("a response has the request's Via, From, To with a tag of ours, Call-ID and
   );
 });
 
+test("a CANCEL and the ACK of a refusal are of their request's own transaction (RFC 3261 §9.1, §17.1.1.3)", () => {
+  const invite = Message.parse(
+    lines("INVITE sip:a@b SIP/2.0", "Via: x;branch=1", "Route: <sip:p;lr>", "To: <sip:a@b>", "From: <sip:c@d>;tag=1", "Call-ID: x", "CSeq: 2 INVITE"),
+  );
+  const head = "Via: x;branch=1\r\nMax-Forwards: 70\r\nRoute: <sip:p;lr>\r\nFrom: <sip:c@d>;tag=1\r\nCall-ID: x\r\n";
+  const expected = (method, to) =>
+    `${method} sip:a@b SIP/2.0\r\n${head}To: ${to}\r\nCSeq: 2 ${method}\r\nContent-Length: 0\r\n\r\n`;
+  assert.equal(Message.belonging("CANCEL", invite).toString(), expected("CANCEL", "<sip:a@b>"));
+  assert.equal(Message.belonging("ACK", invite, "<sip:a@b>;tag=2").toString(), expected("ACK", "<sip:a@b>;tag=2"));
+});
+
 // RFC 7616 §3.9.1.
 const CHALLENGE =
   'Digest realm="http-auth@example.org", qop="auth, auth-int", algorithm=SHA-256, ' +

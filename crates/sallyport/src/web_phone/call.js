@@ -94,21 +94,21 @@ export class Call extends EventTarget {
     });
   }
 
-  /** Ends it, whatever it is about to become. */
-  hangUp() {
+  /** Ends it, whatever it is about to become. `why`: the cause, where it is not the user's wish. */
+  hangUp(why) {
     switch (this.state) {
       case "calling":
       case "ringing":
         // A CANCEL makes no sense before a response has come (RFC 3261 §9.1); a 2xx that crosses it is ended by a BYE.
         if (this.state === "ringing" || this.#transaction?.provisional) this.#cancel();
         if (this.#transaction) this.#transaction.abandoned = true;
-        return this.end("cancelled");
+        return this.end(why ?? "cancelled");
       case "incoming":
         this.#respond(this.#invite, 603, "Decline");
         return this.end("declined");
       case "connected":
         this.#agent.send(this.#request("BYE"), this.#counter, () => {});
-        return this.end("ended by you");
+        return this.end(why ?? "ended by you");
     }
   }
 
@@ -254,12 +254,8 @@ export class Call extends EventTarget {
     await this.#attempt(() => this.#peer.setRemoteDescription({ type: "answer", sdp: ack.sdp ?? "" }));
   }
 
-  /** The INVITE's own branch, number and route (RFC 3261 §9.1). */
   #cancel() {
-    const { request } = this.#transaction;
-    const cancel = Message.request("CANCEL", request.uri).add("Via", request.header("via")).add("Max-Forwards", "70");
-    for (const name of ["From", "To", "Call-ID"]) cancel.add(name, request.header(name.toLowerCase()));
-    this.#agent.write(cancel.add("CSeq", `${request.sequence.number} CANCEL`));
+    this.#agent.write(Message.belonging("CANCEL", this.#transaction.request));
   }
 
   /** A request of this dialog, without what the transaction adds. */
@@ -286,12 +282,9 @@ export class Call extends EventTarget {
   }
 
   #failed(why) {
-    if (!this.isLive) return;
-    if (this.state === "incoming") this.#respond(this.#invite, 488, "Not Acceptable Here");
-    else this.hangUp();
+    if (this.state !== "incoming") return this.hangUp(why);
+    this.#respond(this.#invite, 488, "Not Acceptable Here");
     this.end(why);
-    this.why = why;
-    this.dispatchEvent(new Event("change"));
   }
 
   #change(state) {

@@ -1,7 +1,7 @@
-// Digest (RFC 3261 §22, RFC 8760) with SHA-256. Browsers have no SHA-512/256 and no MD5: a server that offers neither of
-// these two alone is out of luck.
+// Digest (RFC 3261 §22, RFC 8760) with SHA-256. Browsers have no SHA-512/256 and no MD5: a server that offers these two
+// alone is out of luck.
 
-import { token } from "./message.js";
+import { hex, token } from "./message.js";
 
 /** The parameters of a challenge, quotes taken off. Null where it is not of Digest. */
 export function parseChallenge(value) {
@@ -45,5 +45,5 @@ export async function authorization(response, method, uri, { user, password }, a
 
 async function hash(text) {
   const digest = await crypto.subtle.digest("SHA-256", new TextEncoder().encode(text));
-  return Array.from(new Uint8Array(digest), (byte) => byte.toString(16).padStart(2, "0")).join("");
+  return hex(new Uint8Array(digest));
 }

@@ -52,6 +52,14 @@ export class Message {
     return new Message(start, headers, text.slice(end + 4));
   }
 
+  /** A CANCEL or an ACK of a request's own transaction: its branch, number and route (RFC 3261 §9.1, §17.1.1.3). */
+  static belonging(method, request, to = request.header("to")) {
+    const message = Message.request(method, request.uri).add("Via", request.header("via")).add("Max-Forwards", "70");
+    for (const route of request.list("route")) message.add("Route", route);
+    for (const name of ["From", "Call-ID"]) message.add(name, request.header(name.toLowerCase()));
+    return message.add("To", to).add("CSeq", `${request.sequence.number} ${method}`);
+  }
+
   get isRequest() {
     return !this.start.startsWith("SIP/2.0 ");
   }
@@ -153,6 +161,10 @@ export function displayOf(value) {
 
 /** Letters and digits that nobody can guess. */
 export function token(bytes = 8) {
-  const random = crypto.getRandomValues(new Uint8Array(bytes));
-  return Array.from(random, (byte) => byte.toString(16).padStart(2, "0")).join("");
+  return hex(crypto.getRandomValues(new Uint8Array(bytes)));
+}
+
+/** Two digits a byte. */
+export function hex(bytes) {
+  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }

@@ -105,16 +105,21 @@ function showAgent() {
   element("registration").textContent = words;
   element("registration").dataset.state = state;
   problem(agent.problem);
-  show("account", agent.state !== "registered" && !call?.isLive);
-  show("dial", agent.state === "registered" && !call?.isLive);
+  showForms();
+}
+
+/** Without a call there is one to sign in with, or to call with. */
+function showForms() {
+  const isRegistered = agent.state === "registered";
+  show("account", !isRegistered && !call?.isLive);
+  show("dial", isRegistered && !call?.isLive);
 }
 
 function showCall() {
   const live = call.isLive;
   show("incoming", call.state === "incoming");
   show("active", live && call.state !== "incoming");
-  show("dial", !live && agent.state === "registered");
-  show("account", !live && agent.state !== "registered");
+  showForms();
   element("caller").textContent = call.party;
   element("party").textContent = call.party;
   const connecting = call.state === "connected" && call.connection !== "connected";

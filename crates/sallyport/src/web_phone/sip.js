@@ -129,7 +129,10 @@ export class Agent extends EventTarget {
       } else {
         this.#end(transaction);
       }
-      if (isInvite && response.status >= 300) this.write(acknowledgement(request, response));
+      if (isInvite && response.status >= 300) {
+        // The ACK of a final response that is no 2xx belongs to its transaction (RFC 3261 §17.1.1.3).
+        this.write(Message.belonging("ACK", request, response.header("to")));
+      }
     }
     if ([401, 407].includes(response.status) && transaction.challenged < 3) {
       const again = transaction.challenged > 0;
@@ -230,12 +233,4 @@ export class Agent extends EventTarget {
     Object.assign(this, { state, problem });
     this.dispatchEvent(new Event("change"));
   }
-}
-
-/** The ACK of a final response that is no 2xx belongs to its transaction (RFC 3261 §17.1.1.3). */
-function acknowledgement(request, response) {
-  const ack = Message.request("ACK", request.uri).add("Via", request.header("via")).add("Max-Forwards", "70");
-  for (const name of ["From", "Call-ID"]) ack.add(name, request.header(name.toLowerCase()));
-  for (const route of request.list("route")) ack.add("Route", route);
-  return ack.add("To", response.header("to")).add("CSeq", `${request.sequence.number} ACK`);
 }
