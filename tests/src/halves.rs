@@ -4,36 +4,33 @@ use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, bail};
 
+use crate::folder::Folder;
 use crate::server::{self, Server};
 
 /// Where two processes meet: a folder of its own, gone with this value.
 pub struct Meeting {
-    folder: PathBuf,
+    folder: Folder,
     ports: String,
 }
 
 impl Meeting {
     /// Both processes get these media ports.
     pub fn new(ports: &str) -> anyhow::Result<Self> {
-        let folder = std::env::temp_dir().join(format!("sallyport-{}-{ports}", std::process::id()));
-        std::fs::create_dir_all(&folder)?;
-        Ok(Self { folder, ports: ports.to_owned() })
+        Ok(Self { folder: Folder::new(ports)?, ports: ports.to_owned() })
     }
 
     /// The control socket.
     pub fn control(&self) -> PathBuf {
-        self.folder.join("control.sock")
+        self.folder.path().join("control.sock")
     }
 
     /// A configuration file in the folder.
     pub fn file(&self, text: &str) -> anyhow::Result<PathBuf> {
-        let path = self.folder.join("sallyport.toml");
-        std::fs::write(&path, text)?;
-        Ok(path)
+        self.folder.write("sallyport.toml", text)
     }
 
     /// Starts the media half.
@@ -51,12 +48,6 @@ impl Meeting {
     fn flags(&self) -> Vec<String> {
         let control = self.control().to_string_lossy().into_owned();
         ["--media", "127.0.0.1", "--ports", &self.ports, "--control", &control].map(str::to_owned).to_vec()
-    }
-}
-
-impl Drop for Meeting {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.folder);
     }
 }
 
@@ -111,19 +102,7 @@ impl Drop for Pump {
     }
 }
 
-/// Waits until this holds.
-pub fn until(what: &str, mut holds: impl FnMut() -> anyhow::Result<bool>) -> anyhow::Result<()> {
-    let deadline = Instant::now() + Duration::from_secs(20);
-    while !holds()? {
-        if Instant::now() > deadline {
-            bail!("it did not come to this: {what}");
-        }
-        std::thread::sleep(Duration::from_millis(10));
-    }
-    Ok(())
-}
-
 /// Waits until this server takes calls.
 pub fn until_ready(server: &Server) -> anyhow::Result<()> {
-    until("ready", || Ok(server.page("/readyz").is_ok()))
+    crate::until("ready", Duration::from_secs(20), || Ok(server.page("/readyz").is_ok()))
 }

@@ -5,6 +5,7 @@
 
 pub mod call;
 pub mod chromium;
+pub mod folder;
 pub mod halves;
 pub mod kamailio;
 pub mod linphone;
@@ -23,8 +24,23 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 /// A path in the temporary folder that nobody else uses.
+use std::time::{Duration, Instant};
+
+use anyhow::bail;
 pub fn own_temporary_path(name: &str) -> PathBuf {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
     std::env::temp_dir().join(format!("sallyport-tests-{}-{number}-{name}", std::process::id()))
+}
+
+/// Asks again and again until it is so.
+pub fn until(what: &str, patience: Duration, mut is_so: impl FnMut() -> anyhow::Result<bool>) -> anyhow::Result<()> {
+    let deadline = Instant::now() + patience;
+    while !is_so()? {
+        if Instant::now() > deadline {
+            bail!("it did not come to this: {what}");
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    Ok(())
 }

@@ -2,13 +2,14 @@
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 
+use crate::folder::Folder;
 use crate::tone::{SAMPLE_RATE, share_of_samples, sine};
 
 /// Samples a second of what it records of Opus, which two of them choose.
@@ -47,7 +48,7 @@ pub struct Linphone {
     printed: Arc<Printed>,
     /// Length of what was printed before the last command.
     commanded_at: usize,
-    folder: PathBuf,
+    folder: Folder,
     /// Where it takes SIP.
     pub sip_port: u16,
 }
@@ -72,16 +73,15 @@ impl Linphone {
     }
 
     fn start_with(configuration_text: &str, sip_port: u16, answers: bool) -> anyhow::Result<Self> {
-        let folder = crate::own_temporary_path("linphone");
-        std::fs::create_dir_all(folder.join(".local/share/linphone"))?;
-        let configuration = folder.join("linphonerc");
-        std::fs::write(&configuration, configuration_text)?;
+        let folder = Folder::new("linphone")?;
+        std::fs::create_dir_all(folder.path().join(".local/share/linphone"))?;
+        let configuration = folder.write("linphonerc", configuration_text)?;
         let mut process = Command::new("linphonec")
             .args(["-d", "5"])
             .args(if answers { &["-a"][..] } else { &[] })
             .arg("-c")
             .arg(&configuration)
-            .env("HOME", &folder)
+            .env("HOME", folder.path())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
@@ -159,8 +159,7 @@ impl Linphone {
 
     /// Speaks a tone of this frequency, for at most a minute.
     pub fn play(&mut self, frequency: f64) -> anyhow::Result<()> {
-        let path = self.folder.join("tone.wav");
-        std::fs::write(&path, wav(&sine(frequency, 60 * SAMPLE_RATE as usize)))?;
+        let path = self.folder.write("tone.wav", wav(&sine(frequency, 60 * SAMPLE_RATE as usize)))?;
         self.command(&format!("play {}", path.display()))
     }
 
@@ -209,7 +208,7 @@ impl Linphone {
     }
 
     fn recording(&self) -> PathBuf {
-        Path::join(&self.folder, "heard.wav")
+        self.folder.path().join("heard.wav")
     }
 }
 
@@ -217,7 +216,6 @@ impl Drop for Linphone {
     fn drop(&mut self) {
         let _ = self.process.kill();
         let _ = self.process.wait();
-        let _ = std::fs::remove_dir_all(&self.folder);
     }
 }
 

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 
+use crate::folder::Folder;
 use crate::ng::NgClient;
 
 /// A running server; it ends with this value.
@@ -25,6 +26,15 @@ impl Server {
     /// Starts the server that was built beside the running test.
     pub fn start(flags: &[&str]) -> anyhow::Result<Self> {
         Self::start_binary(&built_beside_this()?, flags)
+    }
+
+    /// As [`Server::start`], for these users, who all have one password, with these lines of `[sip]`.
+    pub fn start_for(users: &[&str], password: &str, sip: &str, flags: &[&str]) -> anyhow::Result<Self> {
+        // It has read its files when it says that it is ready.
+        let folder = Folder::new("users")?;
+        let users = write_users(&folder, users, password)?;
+        let file = folder.write("sallyport.toml", format!("[sip]\nusers = {users:?}\n{sip}\n"))?;
+        Self::start(&[&["--config", file.to_str().context("a name in UTF-8")?], flags].concat())
     }
 
     /// Starts this binary. It listens on loopback, on ports that the system chooses; `flags` come last and win.
@@ -167,8 +177,14 @@ impl Drop for Server {
     }
 }
 
+/// Writes a users file into this folder: these users, who all have one password.
+pub fn write_users(folder: &Folder, users: &[&str], password: &str) -> anyhow::Result<PathBuf> {
+    let lines = users.iter().map(|user| user_line(user, password)).collect::<anyhow::Result<String>>()?;
+    folder.write("users", lines)
+}
+
 /// The line of a user in a users file, as the server's own command makes it.
-pub fn user_line(name: &str, password: &str) -> anyhow::Result<String> {
+fn user_line(name: &str, password: &str) -> anyhow::Result<String> {
     let mut command = Command::new(built_beside_this()?);
     let mut process = command
         .args(["user", "add", name])

@@ -1,30 +1,30 @@
 //! Scenarios of SIP, message by message: Debian's sipp.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 
+use crate::folder::Folder;
 use crate::tone::{SAMPLE_RATE, encode_ulaw, sine};
 
 /// A running sipp with a folder of its own, for one call; both end with this value.
 pub struct Sipp {
     process: Child,
-    folder: PathBuf,
+    folder: Folder,
     scenario: &'static str,
 }
 
 impl Sipp {
     /// Plays a scenario of `tests/sipp` at `address:port`. Its media are a tone of this frequency.
     pub fn start(scenario: &'static str, address: &str, port: u16, tone: f64) -> anyhow::Result<Self> {
-        let folder = crate::own_temporary_path("sipp");
-        std::fs::create_dir_all(&folder)?;
+        let folder = Folder::new("sipp")?;
         let tone: Vec<u8> = sine(tone, SAMPLE_RATE as usize).into_iter().map(encode_ulaw).collect();
-        std::fs::write(folder.join("tone.ulaw"), tone)?;
+        folder.write("tone.ulaw", tone)?;
         let text = Path::new(env!("CARGO_MANIFEST_DIR")).join("sipp").join(scenario).with_extension("xml");
         let process = Command::new("sipp")
-            .current_dir(&folder)
+            .current_dir(folder.path())
             .arg("-sf")
             .arg(text)
             .args(["-i", address, "-p", &port.to_string(), "-m", "1", "-nostdin", "-trace_err", "-trace_msg"])
@@ -54,7 +54,7 @@ impl Sipp {
 
     /// What it has complained about, and the messages before.
     fn traces(&self) -> String {
-        let entries = std::fs::read_dir(&self.folder).into_iter().flatten().flatten();
+        let entries = std::fs::read_dir(self.folder.path()).into_iter().flatten().flatten();
         let logs = entries.filter(|entry| entry.file_name().to_string_lossy().ends_with(".log"));
         logs.filter_map(|entry| std::fs::read_to_string(entry.path()).ok()).collect()
     }
@@ -64,6 +64,5 @@ impl Drop for Sipp {
     fn drop(&mut self) {
         let _ = self.process.kill();
         let _ = self.process.wait();
-        let _ = std::fs::remove_dir_all(&self.folder);
     }
 }

@@ -1,12 +1,13 @@
 //! The web phone in a real Chromium, used by its buttons: `browser/web_phone.mjs` drives it.
 
 use std::io::{BufRead, BufReader, Lines, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use anyhow::{Context, bail};
 use serde_json::{Value, json};
 
+use crate::folder::Folder;
 use crate::linphone::wav;
 use crate::tone::{SAMPLE_RATE, sine};
 
@@ -15,19 +16,18 @@ pub struct WebPhone {
     driver: Child,
     commands: ChildStdin,
     results: Lines<BufReader<ChildStdout>>,
-    folder: PathBuf,
+    /// The browser's profile, and what the microphone hears.
+    _folder: Folder,
 }
 
 impl WebPhone {
     /// Starts a browser and loads the page at this address.
     pub fn open(url: &str, frequency: f64) -> anyhow::Result<Self> {
-        let folder = crate::own_temporary_path("web-phone");
-        std::fs::create_dir_all(&folder)?;
-        let microphone = folder.join("tone.wav");
-        std::fs::write(&microphone, wav(&sine(frequency, 60 * SAMPLE_RATE as usize)))?;
+        let folder = Folder::new("web-phone")?;
+        let microphone = folder.write("tone.wav", wav(&sine(frequency, 60 * SAMPLE_RATE as usize)))?;
         let mut driver = Command::new("timeout")
             .args(["--kill-after=5", "180", "node", "web_phone.mjs"])
-            .arg(folder.join("profile"))
+            .arg(folder.path().join("profile"))
             .arg(&microphone)
             .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("browser"))
             .stdin(Stdio::piped())
@@ -36,7 +36,7 @@ impl WebPhone {
             .context("node is needed to drive the browser")?;
         let commands = driver.stdin.take().context("piped")?;
         let results = BufReader::new(driver.stdout.take().context("piped")?).lines();
-        let mut phone = Self { driver, commands, results, folder };
+        let mut phone = Self { driver, commands, results, _folder: folder };
         phone.result().context("the browser did not start")?;
         phone.ask(json!({"do": "open", "url": url}))?;
         Ok(phone)
@@ -112,6 +112,5 @@ impl Drop for WebPhone {
         // The driver ends the browser and itself; `timeout` ends both where that fails.
         let _ = writeln!(self.commands, "{}", json!({"do": "end"}));
         let _ = self.driver.wait();
-        let _ = std::fs::remove_dir_all(&self.folder);
     }
 }

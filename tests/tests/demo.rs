@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use sallyport_tests::folder::Folder;
 use sallyport_tests::server::built_beside_this;
 
 fn demo(server: &Path) -> Child {
@@ -44,13 +45,11 @@ fn the_demo_succeeds_when_every_packet_arrives() {
 #[test]
 fn the_demo_fails_when_packets_are_lost() {
     // A server with room for a few packets, which stands still again and again.
-    let folder = std::env::temp_dir().join(format!("sallyport-demo-{}", std::process::id()));
-    fs::create_dir_all(&folder).unwrap();
-    let (file, program) = (folder.join("sallyport.toml"), folder.join("server"));
-    fs::write(&file, "[packets]\nreceive_buffer = 4096\n").unwrap();
+    let folder = Folder::new("demo").unwrap();
+    let file = folder.write("sallyport.toml", "[packets]\nreceive_buffer = 4096\n").unwrap();
     let server = built_beside_this().unwrap();
     let script = format!("#!/bin/sh\nexec {} --config {} \"$@\"\n", server.display(), file.display());
-    fs::write(&program, script).unwrap();
+    let program = folder.write("server", script).unwrap();
     fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
 
     let mut demo = demo(&program);
@@ -67,5 +66,4 @@ fn the_demo_fails_when_packets_are_lost() {
     let words = String::from_utf8(output.stdout).unwrap();
     assert!(!output.status.success(), "{words}");
     assert!(words.contains("\nNOT every packet arrived\n"), "{words}");
-    fs::remove_dir_all(folder).unwrap();
 }

@@ -8,6 +8,7 @@ use pump::{Notice, Pump, PumpConfig};
 use sallyport_tests::phone::{Phone, SSRC};
 use sallyport_tests::tally::Tally;
 use sallyport_tests::tone::share_of;
+use sallyport_tests::until;
 use session::{Clocks, Delete, Interface, Negotiation, Output, Query, Reply, Request, Session, SessionConfig, Token};
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -71,14 +72,6 @@ impl Relay {
     }
 }
 
-fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
-    while !is_so() {
-        assert!(Instant::now() < deadline, "{what}");
-        std::thread::sleep(Duration::from_millis(5));
-    }
-}
-
 #[test]
 fn a_phone_hears_what_it_says_once_and_under_another_ssrc() {
     for suite in ["AES_CM_128_HMAC_SHA1_80", "AEAD_AES_256_GCM"] {
@@ -90,15 +83,17 @@ fn a_phone_hears_what_it_says_once_and_under_another_ssrc() {
         let tally = Tally::default();
         let call = phone.start(&answer, TONE, tally.clone(), tally.clone()).unwrap();
         call.start_sending();
-        wait_until("two seconds of it came back", || tally.progress().1 >= 100);
+        until("two seconds of it came back", PATIENCE, || Ok(tally.progress().1 >= 100)).unwrap();
         // A stranger's packet does not come back to the stranger, nor to the phone.
         let stranger = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
         stranger.send_to(&[0x80; 60], relayed).unwrap();
         call.stop_sending();
-        wait_until("all of it came back", || matches!(tally.progress(), (sent, arrived) if sent == arrived));
-        wait_until("the stranger was heard of", || {
-            relay.statistics().transports.iter().any(|transport| transport.verdicts.dropped() == 1)
-        });
+        let all_is_back = || Ok(matches!(tally.progress(), (sent, arrived) if sent == arrived));
+        until("all of it came back", PATIENCE, all_is_back).unwrap();
+        until("the stranger was heard of", PATIENCE, || {
+            Ok(relay.statistics().transports.iter().any(|transport| transport.verdicts.dropped() == 1))
+        })
+        .unwrap();
         let statistics = relay.statistics();
         let media = statistics.transports.iter().find(|transport| transport.rtp_in.packets > 0).unwrap();
         assert_eq!(media.streams_in.iter().map(|stream| stream.ssrc).collect::<Vec<_>>(), [SSRC]);

@@ -1,16 +1,16 @@
 //! Real SIP peers against the server's own SIP, without an SBC between.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::process::{Command, Stdio};
-use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, ensure};
+use sallyport_tests::folder::Folder;
 use sallyport_tests::linphone::{Linphone, MediaEncryption, Registration};
 use sallyport_tests::namespace::{self, ADDRESS};
 use sallyport_tests::server::Server;
+use sallyport_tests::until;
 
 const PATIENCE: Duration = Duration::from_secs(15);
 const REALM: &str = "sallyport";
@@ -18,69 +18,13 @@ const PASSWORD: &str = "open-sesame";
 const CALLER_TONE: f64 = 440.0;
 const CALLEE_TONE: f64 = 880.0;
 
-/// A folder with a configuration; it ends with this value.
-struct Folder(PathBuf);
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
-
-impl Folder {
-    /// With a file of these users, and a configuration of these lines of `[sip]`.
-    fn new(users: &[&str], lines: &str) -> anyhow::Result<Self> {
-        let folder = Self(sallyport_tests::own_temporary_path("sip"));
-        std::fs::create_dir_all(&folder.0)?;
-        let mut text = Vec::new();
-        for user in users {
-            text.extend(user_line(user)?);
-        }
-        std::fs::write(folder.0.join("users"), text)?;
-        let users = folder.0.join("users");
-        std::fs::write(folder.configuration(), format!("[sip]\nusers = {users:?}\n{lines}\n"))?;
-        Ok(folder)
-    }
-
-    fn configuration(&self) -> PathBuf {
-        self.0.join("sallyport.toml")
-    }
-
-    fn server(&self, flags: &[&str]) -> anyhow::Result<Server> {
-        let configuration = self.configuration();
-        let config = ["--config", configuration.to_str().context("a name in UTF-8")?];
-        Server::start(&[&config[..], flags].concat())
-    }
-}
-
-/// As an operator makes it.
-fn user_line(name: &str) -> anyhow::Result<Vec<u8>> {
-    let mut child = Command::new(sallyport_tests::server::built_beside_this()?)
-        .args(["user", "add", name, "--realm", REALM])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()?;
-    child.stdin.take().context("piped")?.write_all(PASSWORD.as_bytes())?;
-    let output = child.wait_with_output()?;
-    ensure!(output.status.success());
-    Ok(output.stdout)
-}
-
-fn wait_until(what: &str, mut is_so: impl FnMut() -> anyhow::Result<bool>) -> anyhow::Result<()> {
-    let deadline = Instant::now() + PATIENCE;
-    while !is_so()? {
-        ensure!(Instant::now() < deadline, "{what}");
-        sleep(Duration::from_millis(50));
-    }
-    Ok(())
-}
-
 /// Calls by sipp: each is challenged, answered, put on hold and ended.
-fn sipp(folder: &Folder, server: SocketAddr, transport: &str, calls: u32) -> anyhow::Result<()> {
-    let users = folder.0.join("users.csv");
-    std::fs::write(&users, format!("SEQUENTIAL\nalice;[authentication username=alice password={PASSWORD}]\n"))?;
+fn sipp(server: SocketAddr, transport: &str, calls: u32) -> anyhow::Result<()> {
+    let folder = Folder::new("sipp")?;
+    let users = format!("SEQUENTIAL\nalice;[authentication username=alice password={PASSWORD}]\n");
+    let users = folder.write("users.csv", users)?;
     let output = Command::new("sipp")
-        .current_dir(&folder.0)
+        .current_dir(folder.path())
         .arg(server.to_string())
         .args(["-sf", concat!(env!("CARGO_MANIFEST_DIR"), "/sipp/echo.xml")])
         .args(["-inf", users.to_str().context("a name in UTF-8")?])
@@ -89,7 +33,7 @@ fn sipp(folder: &Folder, server: SocketAddr, transport: &str, calls: u32) -> any
         .stdin(Stdio::null())
         .output()
         .context("sipp (Debian package sip-tester)")?;
-    let errors = std::fs::read_dir(&folder.0)?
+    let errors = std::fs::read_dir(folder.path())?
         .flatten()
         .filter(|entry| entry.file_name().to_string_lossy().ends_with("_errors.log"));
     let errors: String = errors.filter_map(|entry| std::fs::read_to_string(entry.path()).ok()).collect();
@@ -101,15 +45,15 @@ fn sipp(folder: &Folder, server: SocketAddr, transport: &str, calls: u32) -> any
 #[test]
 fn sipp_calls_echo_over_udp_and_tcp_with_md5() {
     let scenario = || -> anyhow::Result<()> {
-        let folder = Folder::new(&["alice"], "algorithms = [\"MD5\"]")?;
-        let server = folder.server(&["--media", "127.0.0.1", "--ports", "27200-27999"])?;
+        let flags = ["--media", "127.0.0.1", "--ports", "27200-27999"];
+        let server = Server::start_for(&["alice"], PASSWORD, "algorithms = [\"MD5\"]", &flags)?;
         for (transport, option) in [("udp", "u1"), ("tcp", "t1")] {
-            sipp(&folder, server.sip_over(transport)?, option, 50)?;
+            sipp(server.sip_over(transport)?, option, 50)?;
         }
         ensure!(server.metric("sallyport_sip_calls_answered_total", "")? == 100.0);
         ensure!(server.metric("sallyport_sip_logins_total", "MD5")? == 100.0);
-        wait_until("calls are left", || Ok(server.metric("sallyport_sip_calls", "")? == 0.0))?;
-        wait_until("ports are left", || Ok(server.metric("sallyport_ports_in_use", "")? == 0.0))?;
+        until("no call is left", PATIENCE, || Ok(server.metric("sallyport_sip_calls", "")? == 0.0))?;
+        until("no port is left", PATIENCE, || Ok(server.metric("sallyport_ports_in_use", "")? == 0.0))?;
         Ok(())
     };
     scenario().unwrap_or_else(|error| panic!("{error:#}"));
@@ -167,8 +111,8 @@ fn both_hear(caller: &mut Linphone, callee: &mut Linphone) -> anyhow::Result<()>
 fn hang_up(server: &Server, caller: &mut Linphone) -> anyhow::Result<()> {
     ensure!(server.metric("sallyport_sip_calls", "")? == 1.0);
     caller.command("terminate")?;
-    wait_until("the call stays after its BYE", || Ok(server.metric("sallyport_sip_calls", "")? == 0.0))?;
-    wait_until("ports are left", || Ok(server.metric("sallyport_ports_in_use", "")? == 0.0))
+    until("the call ends with its BYE", PATIENCE, || Ok(server.metric("sallyport_sip_calls", "")? == 0.0))?;
+    until("no port is left", PATIENCE, || Ok(server.metric("sallyport_ports_in_use", "")? == 0.0))
 }
 
 /// Why there is no audio.
@@ -185,8 +129,12 @@ fn two_linphones_register_and_hear_each_other_before_and_after_a_hold() {
     }
     let scenario = || -> anyhow::Result<()> {
         namespace::enter()?;
-        let folder = Folder::new(&["alice", "bob"], "")?;
-        let server = folder.server(&["--media", ADDRESS, "--sip", &format!("{ADDRESS}:5060")])?;
+        let server = Server::start_for(
+            &["alice", "bob"],
+            PASSWORD,
+            "",
+            &["--media", ADDRESS, "--sip", &format!("{ADDRESS}:5060")],
+        )?;
         let mut caller = phone(&server, "alice", 5081, MediaEncryption::Sdes, false)?;
         let mut callee = phone(&server, "bob", 5082, MediaEncryption::Sdes, true)?;
         ensure!(server.metric("sallyport_sip_contacts", "")? == 2.0);
@@ -213,8 +161,8 @@ fn linphone_hears_itself_when_it_calls_echo() {
     }
     let scenario = || -> anyhow::Result<()> {
         namespace::enter()?;
-        let folder = Folder::new(&["alice"], "")?;
-        let server = folder.server(&["--media", ADDRESS, "--sip", &format!("{ADDRESS}:5060")])?;
+        let server =
+            Server::start_for(&["alice"], PASSWORD, "", &["--media", ADDRESS, "--sip", &format!("{ADDRESS}:5060")])?;
         let mut caller = phone(&server, "alice", 5081, MediaEncryption::Sdes, false)?;
         caller.command(&format!("call sip:echo@{ADDRESS}:5060"))?;
         caller.wait_for("LinphoneCallStreamsRunning", PATIENCE)?;

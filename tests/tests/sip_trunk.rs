@@ -1,14 +1,15 @@
 //! A real proxy as a trunk: Kamailio asks for credentials, and forks what we send to it.
 
-use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, ensure};
+use sallyport_tests::folder::Folder;
 use sallyport_tests::kamailio::{self, Kamailio, NO_CREDENTIALS, RIGHT, WRONG_PASSWORD};
 use sallyport_tests::linphone::{Linphone, MediaEncryption};
 use sallyport_tests::namespace::{self, ADDRESS};
-use sallyport_tests::server::{Server, user_line};
+use sallyport_tests::server::Server;
 use sallyport_tests::sipp::Sipp;
+use sallyport_tests::until;
 
 const PATIENCE: Duration = Duration::from_secs(15);
 const CALLER_TONE: f64 = 440.0;
@@ -25,39 +26,23 @@ struct World {
     alice: Linphone,
 }
 
-/// A folder that ends with this value.
-struct Folder(PathBuf);
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
-
 impl World {
     /// In a network of its own; Sallyport has this password for the trunk.
     fn new(password: &str) -> anyhow::Result<Self> {
         namespace::enter()?;
         let kamailio = Kamailio::start_trunk(ADDRESS)?;
-        let folder = Folder(sallyport_tests::own_temporary_path("trunk"));
-        let path = |name: &str| folder.0.join(name);
-        std::fs::create_dir_all(&folder.0)?;
-        std::fs::write(path("users"), user_line("alice", "secret")?)?;
-        std::fs::write(path("password"), password)?;
-        let configuration = format!(
-            "[sip]\nusers = {:?}\nroutes = [{{ user = \"*\", from = \"users\", to = \"trunk:carrier\" }}]\n\
+        let folder = Folder::new("trunk")?;
+        let lines = format!(
+            "routes = [{{ user = \"*\", from = \"users\", to = \"trunk:carrier\" }}]\n\
              [[sip.trunks]]\nname = \"carrier\"\nuri = \"sip:{ADDRESS}:{}\"\nusername = {:?}\npassword_file = {:?}\n\
-             keying = \"plain\"\n",
-            path("users"),
+             keying = \"plain\"",
             kamailio::PORT,
             kamailio::ACCOUNT,
-            path("password"),
+            folder.write("password", password)?,
         );
-        std::fs::write(path("sallyport.toml"), configuration)?;
-        let file = path("sallyport.toml");
         let sip = format!("{ADDRESS}:5070");
-        let config = file.to_str().context("a name in UTF-8")?;
-        let server = Server::start(&["--media", ADDRESS, "--ports", "20000-20999", "--sip", &sip, "--config", config])?;
+        let flags = ["--media", ADDRESS, "--ports", "20000-20999", "--sip", &sip];
+        let server = Server::start_for(&["alice"], "secret", &lines, &flags)?;
         let mut alice = Linphone::start("alice", ADDRESS, 5081, MediaEncryption::Sdes, false)?;
         alice.register("alice", server.sip()?, "secret")?;
         Ok(Self { server, kamailio, alice })
@@ -70,7 +55,7 @@ impl World {
     /// Waits until neither a call nor a port is left.
     fn wait_until_nothing_is_left(&self) -> anyhow::Result<()> {
         for metric in ["sallyport_sip_calls", "sallyport_calls", "sallyport_ports_in_use"] {
-            wait_until(metric, || Ok(self.server.metric(metric, "")? == 0.0))?;
+            until(metric, PATIENCE, || Ok(self.server.metric(metric, "")? == 0.0))?;
         }
         Ok(())
     }
@@ -97,15 +82,6 @@ impl World {
 /// A phone behind the trunk: user `number`.
 fn phone(number: u16, answers: bool) -> anyhow::Result<Linphone> {
     Linphone::start(&number.to_string(), ADDRESS, 5080 + number, MediaEncryption::None, answers)
-}
-
-fn wait_until(what: &str, mut is_so: impl FnMut() -> anyhow::Result<bool>) -> anyhow::Result<()> {
-    let deadline = Instant::now() + PATIENCE;
-    while !is_so()? {
-        ensure!(Instant::now() < deadline, "never so: {what}");
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    Ok(())
 }
 
 #[test]

@@ -7,15 +7,18 @@ use std::time::Duration;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use sallyport_tests::call::{WebToPhone, keys, towards_phone, towards_web};
-use sallyport_tests::halves::{Meeting, until, until_ready};
+use sallyport_tests::halves::{Meeting, until_ready};
 use sallyport_tests::ng::NgClient;
 use sallyport_tests::server::Server;
+use sallyport_tests::until;
 use serde_json::{Value, json};
 
 const SUITE: &str = "AES_CM_128_HMAC_SHA1_80";
 
 /// The length of a part of a call, not a wait for something to happen.
 const PART: Duration = Duration::from_millis(700);
+
+const PATIENCE: Duration = Duration::from_secs(20);
 
 fn named(call: &WebToPhone) -> Value {
     json!({"call-id": call.call_id})
@@ -105,7 +108,7 @@ fn a_killed_media_half_ends_its_calls_and_the_next_one_gets_new_ones() {
     call.connect_and_speak().unwrap();
     pump.kill().unwrap();
     let ended = |cause: &str| signal.metric("sallyport_calls_ended_total", &format!("cause=\"{cause}\""));
-    until("the call has ended for want of the media half", || Ok(ended("pump_lost")? == 1.0)).unwrap();
+    until("the call has ended for want of the media half", PATIENCE, || Ok(ended("pump_lost")? == 1.0)).unwrap();
     assert_eq!(signal.metric("sallyport_calls", "").unwrap(), 0.0);
     assert!(signal.page("/readyz").is_err());
     assert_eq!(signal.metric("sallyport_control_link_connected", "").unwrap(), 0.0);
@@ -140,7 +143,7 @@ fn a_call_that_nobody_takes_over_ends_when_its_media_have_ended() {
     sleep(PART * 3);
     assert_eq!(pump.calls().unwrap(), 1.0);
     end_without_loss(call, 80);
-    until("the media half has ended the call by itself", || Ok(pump.calls()? == 0.0)).unwrap();
+    until("the media half has ended the call by itself", PATIENCE, || Ok(pump.calls()? == 0.0)).unwrap();
 }
 
 #[test]
@@ -183,13 +186,13 @@ fn the_signalling_half_reloads_and_drains_and_leaves_the_media_half_serving() {
 
     meeting.file("[limits]\ncalls = 2\n").unwrap();
     kill(process(&signal), Signal::SIGHUP).unwrap();
-    until("the file is read again", || Ok(ng.describe("offer", another("second")).is_ok())).unwrap();
+    until("the file is read again", PATIENCE, || Ok(ng.describe("offer", another("second")).is_ok())).unwrap();
     ng.command("delete", json!({"call-id": "second", "delete-delay": 0})).unwrap();
     call.wait_until_verified(&signal).unwrap();
     call.connect_and_speak().unwrap();
 
     kill(process(&signal), Signal::SIGUSR1).unwrap();
-    until("it drains", || Ok(signal.metric("sallyport_draining", "")? == 1.0)).unwrap();
+    until("it drains", PATIENCE, || Ok(signal.metric("sallyport_draining", "")? == 1.0)).unwrap();
     let refused = ng.describe("offer", another("third")).unwrap_err().to_string();
     assert!(refused.contains("Draining: no new calls"), "{refused}");
     exchange_again(&mut ng, &call);

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use sallyport_tests::linphone::{Linphone, MediaEncryption};
 use sallyport_tests::namespace::{self, ADDRESS};
-use sallyport_tests::server::{Server, user_line};
+use sallyport_tests::server::Server;
 use sallyport_tests::web_phone::WebPhone;
 use serde_json::Value;
 
@@ -69,14 +69,7 @@ fn the_web_phone_hears_itself_through_echo_and_shows_how_that_is_secured() {
 /// A web phone and a linphone that speaks SDES, both signed in at one server.
 fn two_phones(answers: bool) -> (Server, WebPhone, Linphone) {
     namespace::enter().unwrap();
-    let folder = sallyport_tests::own_temporary_path("users");
-    std::fs::create_dir_all(&folder).unwrap();
-    let users = [user_line("demo", "secret").unwrap(), user_line("alice", "secret").unwrap()].concat();
-    std::fs::write(folder.join("users"), users).unwrap();
-    let file = folder.join("sallyport.toml");
-    std::fs::write(&file, format!("[sip]\nusers = {:?}\n", folder.join("users"))).unwrap();
-    let server = Server::start(&["--media", ADDRESS, "--config", file.to_str().unwrap()]).unwrap();
-    std::fs::remove_dir_all(&folder).unwrap();
+    let server = Server::start_for(&["demo", "alice"], "secret", "", &["--media", ADDRESS]).unwrap();
     let mut alice = Linphone::start("alice", ADDRESS, 5070, MediaEncryption::Sdes, answers).unwrap();
     alice.register("alice", server.sip().unwrap(), "secret").unwrap();
     let mut phone = WebPhone::open(server.web_phone().unwrap(), PAGE_TONE).unwrap();
