@@ -154,6 +154,41 @@ fn two_linphones_register_and_hear_each_other_before_and_after_a_hold() {
     scenario().unwrap_or_else(|error| panic!("{error:#}"));
 }
 
+/// The ledger of each call tells both keyings. As DTLS server this phone takes a ClientHello of one datagram only, and we
+/// are its client where it calls: we answer `active`.
+#[test]
+fn an_sdes_phone_and_a_dtls_phone_hear_each_other_whichever_calls() {
+    if !namespace::is_permitted() {
+        return;
+    }
+    let scenario = || -> anyhow::Result<()> {
+        namespace::enter()?;
+        let sip = format!("{ADDRESS}:5060");
+        let lines = format!(
+            "routes = [{{ user = \"dtls\", to = \"trunk:dtls\" }}, {{ user = \"*\", to = \"registered\" }}]\n\
+             trunks = [{{ name = \"dtls\", uri = \"sip:{ADDRESS}:5082\", keying = \"dtls\" }}]"
+        );
+        let server =
+            Server::start_for(&["alice", "carol", "dave"], PASSWORD, &lines, &["--media", ADDRESS, "--sip", &sip])?;
+        let mut alice = phone(&server, "alice", 5081, MediaEncryption::Sdes, false)?;
+        let mut dtls = Linphone::start("dtls", ADDRESS, 5082, MediaEncryption::Dtls, true)?;
+        let mut carol = phone(&server, "carol", 5083, MediaEncryption::Dtls, false)?;
+        let mut dave = phone(&server, "dave", 5084, MediaEncryption::Sdes, true)?;
+        for (caller, to, callee) in [(&mut alice, "dtls", &mut dtls), (&mut carol, "dave", &mut dave)] {
+            caller.command(&format!("call sip:{to}@{sip}"))?;
+            both_hear(caller, callee).with_context(|| explanation(&server))?;
+            let told = explanation(&server);
+            for keying in ["SDES", "DTLSv1.2"] {
+                ensure!(told.contains(keying), "{keying} is not in {told}");
+            }
+            hang_up(&server, caller)?;
+        }
+        ensure!(server.metric("sallyport_dtls_handshakes_total", "completed")? >= 2.0, "by DTLS");
+        Ok(())
+    };
+    scenario().unwrap_or_else(|error| panic!("{error:#}"));
+}
+
 #[test]
 fn linphone_hears_itself_when_it_calls_echo() {
     if !namespace::is_permitted() {

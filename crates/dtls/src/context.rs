@@ -18,6 +18,11 @@ use crate::{Error, ffi};
 /// With the hybrid first: browsers send its share in their first ClientHello.
 const GROUPS: &str = "X25519MLKEM768:X25519:P-256:P-384";
 
+/// X25519 (RFC 8446 §4.2.7): what our own first ClientHello has a share of. With one of the hybrid it would need two
+/// datagrams, and a server that cannot put them together speaks only DTLS 1.2, where shares mean nothing. A server of
+/// DTLS 1.3 that prefers the hybrid asks for its share by a HelloRetryRequest.
+pub(crate) const FIRST_SHARE: u16 = 0x001d;
+
 /// For 1.2: forward secrecy always (RFC 8827 §6.5); RSA ones for peers whose certificate is RSA. The two with CBC are
 /// for old telephones, and protect nothing but the handshake's own Finished.
 const CIPHERS: &str = "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:\

@@ -9,7 +9,7 @@ use boring::ssl::{Error as SslError, ErrorCode, Ssl, SslContext, SslRef, SslStre
 use control::{DtlsRole, Fingerprint, HashAlgorithm, MasterKey, Profile, TransportFailure};
 use zeroize::Zeroizing;
 
-use crate::context::{Findings, findings_index};
+use crate::context::{FIRST_SHARE, Findings, findings_index};
 use crate::{Error, ffi};
 
 /// First retransmission of a flight, in milliseconds. BoringSSL doubles it up to a minute, and gives up after twelve.
@@ -116,6 +116,9 @@ impl Engine {
         ssl.set_mtu(u32::try_from(mtu.max(MIN_MTU)).unwrap_or(u32::MAX))?;
         ffi::set_initial_timeout(&mut ssl, INITIAL_TIMEOUT);
         ffi::shed_configuration(&mut ssl);
+        if role == DtlsRole::Client && !ffi::offer_share_of(&mut ssl, FIRST_SHARE) {
+            return Err(ErrorStack::get().into());
+        }
         let stream = SslStream::new(ssl, Wire::default())?;
         Ok(Self { stream, role, origin: now, state: State::Handshaking, timer: None, certificate_requested: false })
     }

@@ -61,6 +61,14 @@ pub(crate) fn set_initial_timeout(ssl: &mut SslRef, milliseconds: u32) {
     unsafe { boring_sys::DTLSv1_set_initial_timeout_duration(ssl.as_ptr(), milliseconds) };
 }
 
+/// Makes a client's first ClientHello carry a share of this group alone, one of those that its context lists. `false`: the
+/// engine has no memory left, or the context does not list the group.
+pub(crate) fn offer_share_of(ssl: &mut SslRef, group: u16) -> bool {
+    // SAFETY: `ssl` is a live SSL that is borrowed exclusively; the list has the one entry that its length tells, and is
+    // copied before the call returns.
+    unsafe { boring_sys::SSL_set1_client_key_shares(ssl.as_ptr(), &raw const group, 1) == 1 }
+}
+
 /// Lets the engine forget, once its handshake is over, what only a handshake needs: there is no renegotiation.
 pub(crate) fn shed_configuration(ssl: &mut SslRef) {
     // SAFETY: `ssl` is a live SSL that is borrowed exclusively.

@@ -91,6 +91,22 @@ fn every_datagram_fits_the_mtu() {
 }
 
 #[test]
+fn our_first_client_hello_is_one_datagram_and_the_one_that_a_server_asks_for_may_need_more() {
+    for (versions, more) in [(Versions::Both, true), (Versions::Dtls13, true), (Versions::Dtls12, false)] {
+        let mut net = Net::pair(versions);
+        net.start();
+        assert_eq!(net.client.sent.len(), 1, "some servers cannot put a ClientHello together");
+        net.settle();
+        net.assert_keyed();
+        // A handshake record of epoch 0 with a part of a ClientHello; message_seq 1: asked for by a HelloRetryRequest.
+        let second =
+            |bytes: &[u8]| bytes[0] == 22 && bytes[3..5] == [0, 0] && bytes[13] == 1 && bytes[17..19] == [0, 1];
+        let parts = net.client.sent.iter().filter(|(_, _, bytes)| second(bytes)).count();
+        assert_eq!(parts, if more { 2 } else { 0 }, "the hybrid's share takes 1216 bytes");
+    }
+}
+
+#[test]
 fn a_fragmented_and_reordered_client_hello_is_put_together() {
     // The fragments of each flight arrive in reverse, some twice.
     for mtu in [256, 700, 1200] {
@@ -103,9 +119,30 @@ fn a_fragmented_and_reordered_client_hello_is_put_together() {
             vec![(delay, bytes.clone()), (delay + Duration::from_millis(3), bytes)]
         }));
         net.start();
-        assert!(net.client.sent.len() >= 2, "a post-quantum ClientHello needs two datagrams");
         net.settle();
         net.assert_keyed();
+    }
+}
+
+/// Browsers send a share of the hybrid at once.
+#[test]
+fn a_first_client_hello_of_several_datagrams_is_put_together_in_any_order() {
+    let credential = Credential::ec();
+    let ours = Identity::generate().unwrap();
+    for (mtu, in_reverse) in [256, 700, 1200].into_iter().flat_map(|mtu| [(mtu, false), (mtu, true)]) {
+        let fingerprints = vec![credential.fingerprint(HashAlgorithm::Sha256)];
+        let config = EndpointConfig { fingerprints, ..config(DtlsRole::Server, &ours) };
+        let mut endpoint = Endpoint::new(origin(), &ours, config).unwrap();
+        let mut builder = context(Some(&credential), SslVersion::DTLS1_3);
+        builder.set_curves_list("X25519MLKEM768:X25519").unwrap();
+        builder.set_tlsext_use_srtp("SRTP_AEAD_AES_128_GCM").unwrap();
+        let mut raw = RawPeer::new(builder, true, mtu);
+        let outgoing = &mut raw.stream.get_mut().outgoing;
+        assert!(outgoing.len() >= 2, "a post-quantum ClientHello needs two datagrams");
+        if in_reverse {
+            outgoing.make_contiguous().reverse();
+        }
+        assert_eq!(against(&mut raw, &mut endpoint, address(9)), Ok(()));
     }
 }
 
