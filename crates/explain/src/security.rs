@@ -23,6 +23,8 @@ pub struct LegSecurity {
     pub keys_travelled: &'static str,
     /// Everything that made it less than it could be, in words.
     pub downgrades: Vec<String>,
+    /// What else the ledger has of it, oldest first, in words; parts may be a stranger's.
+    pub notes: Vec<String>,
 }
 
 /// Of the leg's sections that are in use, the weakest.
@@ -37,7 +39,8 @@ pub(crate) fn security(view: &CallView, leg: &LegView) -> LegSecurity {
         SecuredBy::Sdes { outbound, inbound } => (*outbound, *inbound),
         SecuredBy::Dtls { profile, .. } => (*profile, *profile),
     });
-    let downgrades = view.ledger.iter().filter(|entry| entry.tag == leg.tag && entry.note.is_downgrade());
+    let own = view.ledger.iter().filter(|entry| entry.tag == leg.tag).map(|entry| &entry.note);
+    let (downgrades, notes): (Vec<_>, Vec<_>) = own.partition(|note| note.is_downgrade());
     LegSecurity {
         keying: keying.name(),
         profile_out: profiles.map(|(outbound, _)| outbound.sdes_name()),
@@ -55,7 +58,8 @@ pub(crate) fn security(view: &CallView, leg: &LegView) -> LegSecurity {
             KeyingKind::Sdes => "by signalling: whoever reads the SIP messages of this leg can read its media",
             _ => "on the media path; signalling carried the fingerprint only",
         },
-        downgrades: downgrades.map(|entry| entry.note.to_string()).collect(),
+        downgrades: downgrades.into_iter().map(ToString::to_string).collect(),
+        notes: notes.into_iter().map(ToString::to_string).collect(),
     }
 }
 

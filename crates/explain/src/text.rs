@@ -23,6 +23,9 @@ impl fmt::Display for Explanation {
             for downgrade in &security.downgrades {
                 writeln!(f, "  downgrade  {downgrade}")?;
             }
+            for note in &security.notes {
+                writeln!(f, "  noted      {}", note.escape_debug())?;
+            }
             for section in &leg.sections {
                 writeln!(
                     f,
