@@ -11,9 +11,11 @@ pub mod kamailio;
 pub mod linphone;
 pub mod namespace;
 pub mod ng;
+pub mod openssl;
 pub mod phone;
 pub mod rtpengine;
 pub mod server;
+pub mod sip_agent;
 pub mod sipp;
 pub mod tally;
 pub mod tone;
@@ -22,11 +24,11 @@ pub mod web_phone;
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
-
-/// A path in the temporary folder that nobody else uses.
 use std::time::{Duration, Instant};
 
 use anyhow::bail;
+
+/// A path in the temporary folder that nobody else uses.
 pub fn own_temporary_path(name: &str) -> PathBuf {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let number = NEXT.fetch_add(1, Ordering::Relaxed);

@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 
 use crate::settings::{SipLive, SmimeSetting};
 
-/// Reads the files, and gives the back-to-back user agent what is in them.
+/// Reads the files, and gives the back-to-back user agent what is in them. An error leaves it as it was.
 pub(crate) fn configure(b2bua: &mut B2bua, live: &SipLive) -> anyhow::Result<()> {
     let config = read(&live.smime)?;
     let SmimeSetting { unverified, cipher, .. } = live.smime;

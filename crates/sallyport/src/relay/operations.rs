@@ -68,20 +68,20 @@ impl Relay {
         Draining { calls, deadline_seconds: drain.deadline().saturating_duration_since(now).as_secs() }
     }
 
-    /// Users, routes and trunks are read again, with the files that they name.
+    /// Users, routes, trunks and certificates for S/MIME are read again, with the files that they name.
     fn reload_sip(&mut self) {
         let Some(door) = &mut self.sip else { return };
         let settings = self.reload.settings();
         let (fixed, live) = (&settings.fixed.sip, &settings.live.sip);
-        match sip_start::configuration(fixed, live, self.demo_password.as_ref()) {
-            Ok((config, users)) => {
-                door.b2bua.reconfigure(config, users);
-                if let Err(error) = sip_smime::configure(&mut door.b2bua, live) {
-                    tracing::warn!("reload: {error:#}: certificates for S/MIME stay as they were");
-                }
-                door.transports.set_web(sip_start::web(live, &door.transports));
-            }
-            Err(error) => tracing::warn!("reload: {error:#}: users, routes and trunks of SIP stay as they were"),
+        let read = sip_start::configuration(fixed, live, self.demo_password.as_ref()).and_then(|(config, users)| {
+            sip_smime::configure(&mut door.b2bua, live)?;
+            door.b2bua.reconfigure(config, users);
+            Ok(())
+        });
+        door.transports.set_web(sip_start::web(live, &door.transports));
+        if let Err(error) = read {
+            tracing::warn!("reload: {error:#}: users, routes, trunks and certificates of SIP stay as they were");
+            self.reload.last_successful = false;
         }
     }
 
