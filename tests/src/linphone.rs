@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
@@ -117,6 +117,33 @@ impl Linphone {
         encryption: MediaEncryption,
         answers: bool,
     ) -> anyhow::Result<Self> {
+        Self::start_registered_with(account, address, sip_port, encryption, answers, "sip_tls_port=0")
+    }
+
+    /// As [`Linphone::start_registered`] over TLS, where the registrar's certificate is of the authority in this file.
+    pub fn start_registered_by_tls(
+        account: &Registration<'_>,
+        address: &str,
+        sip_port: u16,
+        encryption: MediaEncryption,
+        answers: bool,
+        authority: &Path,
+    ) -> anyhow::Result<Self> {
+        let Registration { user, password, realm, registrar } = account;
+        let registrar = format!("{registrar};transport=tls");
+        let account = Registration { user, password, realm, registrar: &registrar };
+        let lines = format!("sip_tls_port=-1\nroot_ca={}\nverify_server_certs=1", authority.display());
+        Self::start_registered_with(&account, address, sip_port, encryption, answers, &lines)
+    }
+
+    fn start_registered_with(
+        account: &Registration<'_>,
+        address: &str,
+        sip_port: u16,
+        encryption: MediaEncryption,
+        answers: bool,
+        tls: &str,
+    ) -> anyhow::Result<Self> {
         let Registration { user, password, realm, registrar } = account;
         let registration = format!(
             "[proxy_0]\nreg_proxy=<sip:{registrar}>\nreg_identity=sip:{user}@{realm}\nreg_expires=600\nreg_sendregister=1\n\
@@ -124,6 +151,7 @@ impl Linphone {
         );
         let text =
             configuration_text(user, address, sip_port, encryption).replace("default_proxy=-1", "default_proxy=0");
+        let text = text.replace("sip_tls_port=0", tls);
         let mut this = Self::start_with(&format!("{text}{registration}"), sip_port, answers)?;
         this.commanded_at = 0;
         this.wait_for("to [LinphoneRegistrationOk]", Duration::from_secs(20))?;
