@@ -108,19 +108,35 @@ const KEYS_WITHOUT_EFFECT: [&str; 17] = [
 
 /// Reads what is left in `keys` when the parties are taken out. Gives the options and what was ignored.
 pub(crate) fn read(keys: Keys) -> Result<(Options, Vec<Ignored>), String> {
-    let mut reader = Reader { options: Options::default(), ignored: Vec::new() };
-    for (key, value) in keys.rest() {
-        reader.key(&key, &value)?;
+    let Reader { options, mut ignored, from_tags } = Reader::of(keys)?;
+    if !from_tags.is_empty() {
+        ignored.push(Ignored::WithoutEffect("from-tags".to_owned()));
     }
-    Ok((reader.options, reader.ignored))
+    Ok((options, ignored))
 }
 
+/// As [`read`], where several parties may be named; their tags come first.
+pub(crate) fn read_with_parties(keys: Keys) -> Result<(Vec<String>, Options, Vec<Ignored>), String> {
+    let Reader { options, ignored, from_tags } = Reader::of(keys)?;
+    Ok((from_tags, options, ignored))
+}
+
+#[derive(Default)]
 struct Reader {
     options: Options,
     ignored: Vec<Ignored>,
+    from_tags: Vec<String>,
 }
 
 impl Reader {
+    fn of(keys: Keys) -> Result<Self, String> {
+        let mut reader = Self::default();
+        for (key, value) in keys.rest() {
+            reader.key(&key, &value)?;
+        }
+        Ok(reader)
+    }
+
     fn key(&mut self, key: &str, value: &Value) -> Result<(), String> {
         let options = &mut self.options;
         match key {
@@ -138,6 +154,7 @@ impl Reader {
             "direction" => self.direction(strings(key, value)?),
             "codec" => self.codecs(value)?,
             "sdp-attr" => self.attributes(value)?,
+            "from-tags" => self.from_tags.extend(strings(key, value)?),
             "sdp-media-remove" => options.media_remove.extend(strings(key, value)?),
             "extmap" => self.extmaps(value)?,
             "DTMF-security" if matches!(text(key, value)?.as_str(), "drop" | "off") => {
@@ -285,6 +302,8 @@ impl Reader {
                     self.attribute_flag(edit)?;
                 } else if let Some(media) = behind("sdp-media-remove-") {
                     self.options.media_remove.push(media.to_owned());
+                } else if let Some(tag) = behind("from-tags-") {
+                    self.from_tags.push(tag.to_owned());
                 } else if let Ok(profile) = written.parse::<MediaProfile>() {
                     self.options.transport_protocol = Some(TransportProtocol::Profile(profile));
                 } else if let Some((key, value)) = written.split_once('=') {

@@ -161,17 +161,17 @@ fn negotiation(mut keys: Keys, kind: impl FnOnce(Box<Negotiation>) -> Request) -
 fn subscribe(mut keys: Keys) -> Read {
     let call_id = keys.name("call-id")?.unwrap_or_default();
     let to_tag = filled(keys.name("to-tag")?);
-    let mut from_tags: Vec<String> = filled(keys.name("from-tag")?).into_iter().collect();
-    if let Some(value) = keys.take("from-tags") {
-        // A list takes the place of the one tag that proxies always send.
-        from_tags = strings("from-tags", &value)?;
-    }
+    let from_tag = filled(keys.name("from-tag")?);
     // In an offer it names the party that sends; here it names the one that is to come.
     let label = filled(keys.name("set-label")?);
     for key in ["received-from", "via-branch", "sdp", "supports"] {
         keys.take(key);
     }
-    let (mut options, ignored) = options::read(keys)?;
+    let (mut from_tags, mut options, ignored) = options::read_with_parties(keys)?;
+    if from_tags.is_empty() {
+        // A list takes the place of the one tag that proxies always send.
+        from_tags.extend(from_tag);
+    }
     options.to_label = label.or(options.to_label);
     if options.flags.all {
         from_tags.clear();

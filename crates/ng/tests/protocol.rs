@@ -267,6 +267,25 @@ fn a_party_is_named_by_tag_label_or_address() {
 }
 
 #[test]
+fn the_parties_of_a_subscription_are_named_in_a_list_or_by_flags() {
+    let parties = |more: &str| {
+        let text = format!(r#"1 {{"command":"subscribe request","call-id":"c","from-tag":"z"{more}}}"#);
+        let (_, Request::Subscribe(asked)) = request(&mut server(), text.as_bytes()) else { panic!("{text}") };
+        asked.from_tags
+    };
+    for (more, tags) in [
+        ("", &["z"][..]),
+        (r#","from-tags":["a","B_b"]"#, &["a", "B_b"]),
+        (r#","flags":["from-tags-a","from_tags-B_b"]"#, &["a", "B_b"]),
+        (r#","rtpp-flags":"SIPREC from-tags-a from-tags-B_b""#, &["a", "B_b"]),
+        (r#","rtpp-flags":"from-tags=[a B_b]""#, &["a", "B_b"]),
+        (r#","flags":["all","from-tags-a"]"#, &[]),
+    ] {
+        assert_eq!(parties(more), tags, "{more}");
+    }
+}
+
+#[test]
 fn a_subscription_is_answered_in_rtpengines_structure() {
     let mut server = server();
     let asked = br#"1_1 {"command":"subscribe request","call-id":"c","from-tag":"a","from-tags":["a","b"],"to_tag":"r",
