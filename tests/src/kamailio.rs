@@ -19,7 +19,14 @@ pub const PORT: u16 = 5060;
 pub struct Kamailio {
     process: Child,
     configuration: PathBuf,
-    credentials: Arc<Mutex<Vec<i32>>>,
+    said: Arc<Said>,
+}
+
+/// What its configurations write into the log.
+#[derive(Default)]
+struct Said {
+    credentials: Mutex<Vec<i32>>,
+    qualities: Mutex<Vec<String>>,
 }
 
 /// What the carrier wants to see.
@@ -59,12 +66,12 @@ impl Kamailio {
             .spawn()
             .context("kamailio (Debian package kamailio)")?;
         let log = process.stderr.take().context("piped")?;
-        let credentials = Arc::new(Mutex::new(Vec::new()));
+        let said = Arc::new(Said::default());
         std::thread::spawn({
-            let credentials = credentials.clone();
-            move || watch(log, &credentials)
+            let said = said.clone();
+            move || watch(log, &said)
         });
-        let mut this = Self { process, configuration, credentials };
+        let mut this = Self { process, configuration, said };
         this.wait_until_ready(address)?;
         Ok(this)
     }
@@ -72,7 +79,12 @@ impl Kamailio {
     /// What the carrier found of the credentials of each INVITE: [`RIGHT`], [`WRONG_PASSWORD`], [`NO_CREDENTIALS`] or another
     /// of `pv_proxy_authenticate`'s results.
     pub fn credentials(&self) -> Vec<i32> {
-        self.credentials.lock().expect("no panic while held").clone()
+        self.said.credentials.lock().expect("no panic while held").clone()
+    }
+
+    /// The SBC's variables of a call's quality (`average=4.3 loss=0 …`), of each call that has ended. `<null>`: not set.
+    pub fn qualities(&self) -> Vec<String> {
+        self.said.qualities.lock().expect("no panic while held").clone()
     }
 
     /// Until it answers a request.
@@ -100,12 +112,16 @@ impl Kamailio {
     }
 }
 
-/// Notes the carrier's own lines, and passes on what else it logs.
-fn watch(log: impl std::io::Read, credentials: &Mutex<Vec<i32>>) {
+/// Notes the configurations' own lines, and passes on what else it logs.
+fn watch(log: impl std::io::Read, said: &Said) {
     for line in BufReader::new(log).lines().map_while(Result::ok) {
-        match line.split_once("trunk: credentials ").map(|(_, verdict)| verdict.trim().parse()) {
-            Some(Ok(verdict)) => credentials.lock().expect("no panic while held").push(verdict),
-            _ => eprintln!("{line}"),
+        let behind = |words: &str| line.split_once(words).map(|(_, rest)| rest.trim());
+        if let Some(Ok(verdict)) = behind("trunk: credentials ").map(str::parse) {
+            said.credentials.lock().expect("no panic while held").push(verdict);
+        } else if let Some(quality) = behind("quality: ") {
+            said.qualities.lock().expect("no panic while held").push(quality.to_owned());
+        } else {
+            eprintln!("{line}");
         }
     }
 }
