@@ -163,6 +163,16 @@ impl Page {
         );
         self.counter("sip_overload_total", "SIP calls refused for their number.", alone(sip.overload as f64));
         self.counter(
+            "sip_limited_total",
+            "SIP calls refused because a user or a trunk had as many as it may have.",
+            labelled(&sip.limited, ["of"]),
+        );
+        self.counter(
+            "sip_ring_timeouts_total",
+            "SIP calls that rang as long as a call may, unanswered.",
+            alone(sip.ring_timeouts as f64),
+        );
+        self.counter(
             "sip_rekeyings_total",
             "Offers with new keys, because one was nearly spent.",
             alone(sip.rekeyings as f64),

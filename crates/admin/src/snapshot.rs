@@ -120,6 +120,10 @@ pub struct SipSnapshot {
     pub refused_offers: u64,
     /// Calls refused for their number.
     pub overload: u64,
+    /// Calls refused because a `user` or a `trunk` had as many as it may have.
+    pub limited: Vec<Labelled<1>>,
+    /// Calls that rang as long as a call may, unanswered.
+    pub ring_timeouts: u64,
     /// Offers with new keys, because one was nearly spent.
     pub rekeyings: u64,
     /// Connections at this moment, those in their handshake included, by transport.

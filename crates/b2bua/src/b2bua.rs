@@ -2,24 +2,28 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::net::IpAddr;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rand::rngs::ChaCha20Rng;
 use rand::{Rng, SeedableRng};
 use session::{EndReason, Refusal, Reply, Request as SessionRequest, Token};
 use sip::{
-    Body, CallEvent, Capabilities, DialogHandle, Flow, LegId, LoopGuard, Message, Method, Target, TransactionId,
-    Transmit, Uri, UserAgent, UserAgentConfig, Verdict,
+    Body, CallEvent, Capabilities, DialogHandle, Flow, Headers, LegId, LoopGuard, Message, Method, Target,
+    TransactionConfig, TransactionId, Transmit, Uri, UserAgent, UserAgentConfig, Verdict, name,
 };
 
 use crate::call::{Call, CallNumber, End, Job, Place};
 use crate::gate::Gate;
 use crate::registrar::Registrar;
 use crate::secured::Secured;
+use crate::shares::Shares;
 use crate::{B2buaConfig, Counters, Fact, Refer, SmimeSettings, Users};
 
 /// Peers whose keys in the clear have been logged; beyond, they are counted alone.
 const MAX_WARNED: usize = 4096;
+
+/// Timer C of a leg is longer by this than a call may ring.
+const TIMER_C_MARGIN: Duration = Duration::from_secs(5);
 
 /// A question where a URI can be reached.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
@@ -56,6 +60,7 @@ pub struct B2bua {
     pub(crate) loops: LoopGuard,
     pub(crate) secured: Secured,
     pub(crate) calls: HashMap<CallNumber, Call>,
+    pub(crate) shares: Shares,
     pub(crate) by_leg: HashMap<LegId, (CallNumber, Place)>,
     pub(crate) by_dialog: HashMap<DialogHandle, (CallNumber, Place)>,
     by_session: HashMap<String, CallNumber>,
@@ -80,12 +85,16 @@ impl B2bua {
         let mut capabilities = passed.clone();
         // What is sealed is sealed to us: we open it, and nobody behind us could.
         capabilities.content_types.push("application/pkcs7-mime".to_owned());
+        let mut transactions = TransactionConfig::default();
+        // Our own limit comes first.
+        transactions.timer_c = transactions.timer_c.max(config.max_ring_time + TIMER_C_MARGIN);
         let agent = UserAgentConfig {
             capabilities: capabilities.clone(),
             // An answer that went ahead reliably could not be another branch's any more.
             prefer_reliable_provisional: false,
             asks_who_is_elsewhere: true,
             max_legs: config.limits.calls.saturating_mul(4).max(64),
+            transactions,
             ..UserAgentConfig::default()
         };
         Self {
@@ -98,6 +107,7 @@ impl B2bua {
             passed,
             users,
             calls: HashMap::new(),
+            shares: Shares::default(),
             by_leg: HashMap::new(),
             by_dialog: HashMap::new(),
             by_session: HashMap::new(),
@@ -115,11 +125,11 @@ impl B2bua {
         }
     }
 
-    /// Other routes, trunks, policies and users, for calls and registrations from here on. Realm, algorithms, advertised addresses and
-    /// bounds stay.
+    /// Other routes, trunks, policies and users, for calls and registrations from here on. Realm, algorithms, advertised addresses,
+    /// bounds and the longest time to ring stay.
     pub fn reconfigure(&mut self, config: B2buaConfig, users: Users) {
-        let B2buaConfig { realm, algorithms, advertised, limits, .. } = self.config.clone();
-        self.config = B2buaConfig { realm, algorithms, advertised, limits, ..config };
+        let B2buaConfig { realm, algorithms, advertised, limits, max_ring_time, .. } = self.config.clone();
+        self.config = B2buaConfig { realm, algorithms, advertised, limits, max_ring_time, ..config };
         self.gate.set_users(users.clone());
         self.users = users;
     }
@@ -235,7 +245,11 @@ impl B2bua {
 
     /// Whether there is no call, no dialog and no transaction.
     pub fn is_idle(&self) -> bool {
-        self.calls.is_empty() && self.ua.is_empty() && self.by_leg.is_empty() && self.by_dialog.is_empty()
+        self.calls.is_empty()
+            && self.ua.is_empty()
+            && self.by_leg.is_empty()
+            && self.by_dialog.is_empty()
+            && self.shares.is_empty()
     }
 
     /// The session's Call-ID of the call that has this Call-ID on one of its legs; itself if the session knows it by that.
@@ -321,8 +335,7 @@ impl B2bua {
                     let _ = self.ua.respond(now, server, request.respond(status));
                 }
                 Job::Event(_, CallEvent::Offer { dialog, .. } | CallEvent::OfferWanted { dialog }) => {
-                    let mut headers = sip::Headers::new();
-                    headers.push(sip::name::RETRY_AFTER, self.config.limits.retry_after);
+                    let headers = self.retry_after();
                     let _ = self.ua.refuse(now, dialog, status, &headers);
                 }
                 _ => {}
@@ -355,6 +368,7 @@ impl B2bua {
             self.timers.remove(&(at, call.number));
         }
         self.by_session.remove(&call.session);
+        self.shares.leave(call.parties.iter(), call.number);
         self.by_lookup.retain(|_, (number, _)| *number != call.number);
         let own = |place: &(CallNumber, Place)| place.0 == call.number;
         for leg in &call.legs {
@@ -370,8 +384,13 @@ impl B2bua {
     }
 
     /// Puts a new call into the tables, and begins it.
-    pub(crate) fn begin(&mut self, now: Instant, call: Call) {
+    pub(crate) fn begin(&mut self, now: Instant, mut call: Call) {
         let number = call.number;
+        if let Some(who) = call.who.clone() {
+            self.takes_part(&mut call, who);
+        }
+        let gives_up_at = call.gives_up_at;
+        self.wake(&mut call, gives_up_at);
         self.by_session.insert(call.session.clone(), number);
         self.by_leg.insert(call.caller.leg, (number, Place::Caller));
         for dialog in &call.dialogs {
@@ -379,6 +398,13 @@ impl B2bua {
         }
         self.calls.insert(number, call);
         self.with(now, number, |own, call| own.start(now, call));
+    }
+
+    /// When to try again that of which there is too much.
+    pub(crate) fn retry_after(&self) -> Headers {
+        let mut headers = Headers::new();
+        headers.push(name::RETRY_AFTER, self.config.limits.retry_after);
+        headers
     }
 
     pub(crate) fn new_number(&mut self) -> u64 {

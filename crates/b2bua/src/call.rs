@@ -215,6 +215,10 @@ pub(crate) struct Call {
     pub(crate) ended: bool,
     pub(crate) deleted: bool,
     pub(crate) timer: Option<Instant>,
+    /// It has rung long enough then.
+    pub(crate) gives_up_at: Instant,
+    /// Who takes part in it, or has.
+    pub(crate) parties: Vec<Caller>,
     pub(crate) legs: Vec<LegId>,
     pub(crate) dialogs: Vec<DialogHandle>,
 }

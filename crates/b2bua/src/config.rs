@@ -35,6 +35,11 @@ pub struct B2buaConfig {
     pub advertised: Vec<(Transport, SentBy)>,
     /// How long one group of targets rings before the next group is called.
     pub ring_time: Duration,
+    /// How long a call rings altogether, whatever provisional responses come, before the caller gets 408 or what the called parties
+    /// have said; timer C of its legs is longer (RFC 3261 §16.8).
+    pub max_ring_time: Duration,
+    /// Calls that one user has at a time, made and received. Beyond, as caller 503 with Retry-After; as called party it is busy.
+    pub max_calls_per_user: Option<usize>,
     /// Bounds.
     pub limits: Limits,
 }
@@ -57,6 +62,8 @@ impl B2buaConfig {
             pass_headers: ["Subject", "Priority", "Privacy", "User-to-User"].map(str::to_owned).to_vec(),
             advertised: Vec::new(),
             ring_time: Duration::from_secs(30),
+            max_ring_time: Duration::from_secs(180),
+            max_calls_per_user: None,
             limits: Limits::default(),
         }
     }
@@ -161,6 +168,8 @@ pub struct Trunk {
     pub addresses: Vec<(IpAddr, u8)>,
     /// Names of its certificate, where its calls come by TLS and the transport has verified one (RFC 5922).
     pub identities: Vec<String>,
+    /// Calls that it has at a time, both ways. Beyond, it gets 503 with Retry-After, and who calls it 480 with Retry-After.
+    pub max_calls: Option<usize>,
     /// How its legs are treated.
     pub policy: LegPolicy,
 }

@@ -29,6 +29,10 @@ pub struct Counters {
     pub refused_offers: u64,
     /// Calls that were refused because there were too many.
     pub overload: u64,
+    /// Calls of a user or a trunk that had as many as it may have: `user`, `trunk`.
+    pub limited: BTreeMap<&'static str, u64>,
+    /// Calls that nobody had answered when they had rung as long as a call may.
+    pub ring_timeouts: u64,
     /// New keys that were made because one was nearly spent.
     pub rekeyings: u64,
     /// Bodies with S/MIME, by what was done and how it came out: `signature` with `verified` or why not, `opened` and its cipher,

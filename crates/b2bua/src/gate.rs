@@ -170,6 +170,7 @@ mod tests {
             account: None,
             addresses: vec![("127.0.0.1".parse().unwrap(), 32)],
             identities: Vec::new(),
+            max_calls: None,
             policy: Default::default(),
         });
         let gate = Gate::new(&config, Users::default(), Instant::now(), [1; 32]);

@@ -43,6 +43,7 @@ mod policy;
 mod registrar;
 mod routes;
 mod secured;
+mod shares;
 mod users;
 
 pub use b2bua::{B2bua, LookupId, Output};

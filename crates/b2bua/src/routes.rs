@@ -49,7 +49,7 @@ impl fmt::Display for Pattern {
 }
 
 /// Who calls, as far as it was proven.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub(crate) enum Caller {
     User(String),
     /// By its name, which a reload leaves to it.

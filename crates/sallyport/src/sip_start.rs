@@ -114,6 +114,8 @@ pub(crate) fn configuration(
     let mut config = B2buaConfig::new(&fixed.realm);
     config.algorithms.clone_from(&fixed.algorithms);
     config.limits.calls = fixed.calls;
+    config.max_ring_time = fixed.max_ring_time;
+    config.max_calls_per_user = live.max_calls_per_user;
     config.phones = LegPolicy { keying: live.phones, interface: None, smime: live.phones_smime };
     config.sdes_over_cleartext = live.sdes_over_cleartext;
     config.sips_bridge = live.sips_bridge;
@@ -173,6 +175,7 @@ fn trunk(setting: &TrunkSetting) -> anyhow::Result<Trunk> {
         account,
         addresses: setting.addresses.clone(),
         identities: setting.identities.clone(),
+        max_calls: setting.max_calls,
         policy: LegPolicy { keying: setting.keying, interface: setting.interface.clone(), smime: setting.smime },
     })
 }

@@ -131,6 +131,18 @@ impl<T> Fork<T> {
         self.cancel_open(None)
     }
 
+    /// The call has rung long enough: all branches are cancelled, no further group follows, and the best failure does when they have
+    /// ended, which is 408 where nobody said anything.
+    pub fn expire(&mut self) -> Vec<ForkAction<T>> {
+        if matches!(self.state, State::Over | State::Cancelled) {
+            return Vec::new();
+        }
+        self.state = State::Ending;
+        let mut actions = self.cancel_open(None);
+        actions.extend(self.proceed());
+        actions
+    }
+
     /// The caller has given up: all branches are cancelled, and 487 follows when they have ended.
     pub fn cancel(&mut self, reason: Option<Reason>) -> Vec<ForkAction<T>> {
         if self.state == State::Over {
@@ -369,6 +381,26 @@ mod tests {
         fork.give_up();
         assert_eq!(show(fork.handle_failure(BranchId(0), response(487, &[]))), "fail 408");
         assert_eq!(show(Fork::<&str>::new(request(None), vec![]).start()), "fail 480");
+    }
+
+    #[test]
+    fn a_call_that_has_rung_long_enough_calls_nobody_else() {
+        let mut fork = Fork::new(request(None), vec![vec!["a", "b"], vec!["never"]]);
+        fork.start();
+        assert_eq!(show(fork.expire()), "cancel 0, cancel 1");
+        assert_eq!(show(fork.handle_failure(BranchId(0), response(487, &[]))), "");
+        assert_eq!(show(fork.handle_failure(BranchId(1), response(487, &[]))), "fail 408");
+        assert_eq!(show(fork.expire()), "");
+        // What somebody has said says more than that nobody answered; and a 2xx that crosses the CANCEL is an answer.
+        let mut fork = Fork::new(request(None), vec![vec!["a", "b"]]);
+        fork.start();
+        fork.handle_failure(BranchId(0), response(486, &[]));
+        assert_eq!(show(fork.expire()), "cancel 1");
+        assert_eq!(show(fork.handle_failure(BranchId(1), response(487, &[]))), "fail 486");
+        let mut fork = Fork::new(request(None), vec![vec!["a"], vec!["never"]]);
+        fork.start();
+        fork.expire();
+        assert_eq!(show(fork.handle_success(BranchId(0))), "answer 0");
     }
 
     #[test]

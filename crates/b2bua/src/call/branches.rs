@@ -13,6 +13,7 @@ use super::early::EarlyAnswer;
 use super::incoming::is_sips;
 use super::{Branch, Call, End, Place, Spec, Then};
 use crate::headers::{self, Invitation};
+use crate::routes::Caller;
 use crate::{B2bua, Fact, description, policy};
 
 impl B2bua {
@@ -25,9 +26,9 @@ impl B2bua {
                 ForkAction::Start { branch, target, max_breadth } => {
                     if !std::mem::replace(&mut starts, true) {
                         call.groups_left = call.groups_left.saturating_sub(1);
-                        if call.groups_left > 0 {
-                            self.wake(call, now + self.config.ring_time);
-                        }
+                        let ring_time = Some(self.config.ring_time).filter(|_| call.groups_left > 0);
+                        let next = ring_time.map_or(call.gives_up_at, |time| call.gives_up_at.min(now + time));
+                        self.wake(call, next);
                     }
                     self.start_branch(call, branch, target, max_breadth);
                 }
@@ -64,6 +65,9 @@ impl B2bua {
             Some(target) => call.queue.push_back(super::Job::Located { branch: branch.0, targets: Ok(vec![target]) }),
             None => self.locate(call.number, branch.0, spec.uri.clone()),
         }
+        if let Some(party) = spec.party() {
+            self.takes_part(call, party);
+        }
         call.branches.push(Branch {
             spec,
             max_breadth,
@@ -87,7 +91,22 @@ impl B2bua {
         index: usize,
         targets: Result<Vec<Target>, String>,
     ) {
-        let Some(branch) = call.branches.get_mut(index).filter(|branch| !branch.over) else { return };
+        let Some(branch) = call.branches.get(index).filter(|branch| !branch.over) else { return };
+        if let Some(party) = branch.spec.party()
+            && !self.has_room(&party, call.share_of(&party))
+        {
+            call.why = "the called party has as many calls as it may have".to_owned();
+            let response = match party {
+                Caller::User(_) => call.request.respond(StatusCode::BUSY_HERE),
+                Caller::Trunk(_) => {
+                    let mut response = call.request.respond(StatusCode::TEMPORARILY_UNAVAILABLE);
+                    response.headers.extend(&self.retry_after());
+                    response
+                }
+            };
+            return self.give_up_branch(now, call, index, response);
+        }
+        let Some(branch) = call.branches.get_mut(index) else { return };
         match targets {
             Ok(targets) => branch.targets = targets.into(),
             Err(why) => call.why = why,

@@ -61,8 +61,7 @@ impl B2bua {
     fn who_calls(&mut self, now: Instant, request: &Request, flow: &Flow) -> Result<Caller, Refused> {
         if self.draining || self.calls.len() >= self.config.limits.calls {
             self.counters.overload += 1;
-            let mut headers = Headers::new();
-            headers.push(name::RETRY_AFTER, self.config.limits.retry_after);
+            let headers = self.retry_after();
             return Err(Refused(StatusCode::SERVICE_UNAVAILABLE, headers, "too many calls, or draining", None));
         }
         next_max_forwards(request).map_err(|status| Refused::plain(status, "too many hops"))?;
@@ -94,6 +93,12 @@ impl B2bua {
             && from.uri.as_sip().and_then(|uri| uri.user_unescaped()).as_ref() != Some(name)
         {
             return Err(Refused::plain(StatusCode::FORBIDDEN, "From is not the user that was authenticated"));
+        }
+        if !self.has_room(&who, 1) {
+            let why = "the caller has as many calls as it may have";
+            let mut headers = self.warning(399, why);
+            headers.extend(&self.retry_after());
+            return Err(Refused(StatusCode::SERVICE_UNAVAILABLE, headers, why, None));
         }
         let user = request.uri().as_sip().and_then(|uri| uri.user_unescaped()).unwrap_or_default();
         let route = routes::find(&self.config, &who, &user).ok_or(Refused::plain(StatusCode::NOT_FOUND, "no route"))?;
@@ -157,6 +162,8 @@ impl B2bua {
             ended: false,
             deleted: false,
             timer: None,
+            gives_up_at: now + self.config.max_ring_time,
+            parties: Vec::new(),
             legs: vec![leg],
             dialogs: dialog.into_iter().collect(),
         })

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use session::{Refusal, Reply, Token};
-use sip::{BranchId, Headers, StatusCode, name};
+use sip::{BranchId, Headers, StatusCode};
 
 use super::{Call, End, Exchange, OwnOffer, Place, Then};
 use crate::B2bua;
@@ -120,11 +120,7 @@ impl B2bua {
             | Refusal::OutOfPorts(_)
             | Refusal::WorkerSilent
             | Refusal::MediaHalfAway(_)
-            | Refusal::CallEnded => {
-                let mut headers = Headers::new();
-                headers.push(name::RETRY_AFTER, self.config.limits.retry_after);
-                (StatusCode::SERVICE_UNAVAILABLE, headers)
-            }
+            | Refusal::CallEnded => (StatusCode::SERVICE_UNAVAILABLE, self.retry_after()),
             Refusal::OfferPending => (StatusCode::REQUEST_PENDING, Headers::new()),
             Refusal::Unreadable(_)
             | Refusal::Incomplete(_)

@@ -32,13 +32,26 @@ impl B2bua {
             }
             Job::Due => {
                 call.own_waits = false;
-                if call.winner.is_none() && !call.ended {
-                    let actions = call.fork.give_up();
-                    self.perform(now, call, actions);
+                if call.winner.is_none() && !call.caller.accepted && !call.ended {
+                    self.rung_long(now, call);
                 }
+                self.transfer_rung_long(now, call);
             }
             Job::Event(place, event) => self.event(now, call, place, event),
         }
+    }
+
+    /// The group that rings has rung long enough, or the call.
+    fn rung_long(&mut self, now: Instant, call: &mut Call) {
+        let actions = if now < call.gives_up_at {
+            self.wake(call, call.gives_up_at);
+            call.fork.give_up()
+        } else {
+            self.counters.ring_timeouts += 1;
+            call.why = "nobody answered in time".to_owned();
+            call.fork.expire()
+        };
+        self.perform(now, call, actions);
     }
 
     fn event(&mut self, now: Instant, call: &mut Call, place: Place, event: CallEvent) {

@@ -30,6 +30,8 @@ pub(crate) struct Transfer {
     gone: bool,
     /// The branch of the target.
     pub(super) branch: usize,
+    /// It has rung long enough then.
+    gives_up_at: Instant,
     /// Where else the target may be.
     others: VecDeque<Spec>,
     /// What the target's INVITE carries on: in the name of the end that stays.
@@ -45,7 +47,7 @@ impl Transfer {
 impl B2bua {
     /// Answers a REFER, and begins what it asks for.
     pub(super) fn referred(&mut self, now: Instant, call: &mut Call, place: Place, server: ServerId, refer: &Request) {
-        let status = match self.consider_transfer(call, place, refer) {
+        let status = match self.consider_transfer(now, call, place, refer) {
             Ok(()) => StatusCode::ACCEPTED,
             Err(status) => status,
         };
@@ -56,7 +58,13 @@ impl B2bua {
         }
     }
 
-    fn consider_transfer(&mut self, call: &mut Call, place: Place, refer: &Request) -> Result<(), StatusCode> {
+    fn consider_transfer(
+        &mut self,
+        now: Instant,
+        call: &mut Call,
+        place: Place,
+        refer: &Request,
+    ) -> Result<(), StatusCode> {
         let from = call.end_of(place).filter(|_| call.caller.accepted && !call.ended && !call.echo);
         let from = from.ok_or(StatusCode::REQUEST_PENDING)?;
         if self.config.refer != Refer::Blind {
@@ -86,7 +94,9 @@ impl B2bua {
             request.headers.set(name::FROM, NameAddr::new(called.uri).with_tag("stays"));
         }
         let others: VecDeque<Spec> = groups.into_iter().flatten().collect();
-        call.transfer = Some(Transfer { from, gone: false, branch: usize::MAX, others, request });
+        let gives_up_at = now + self.config.max_ring_time;
+        call.transfer = Some(Transfer { from, gone: false, branch: usize::MAX, gives_up_at, others, request });
+        self.wake(call, gives_up_at);
         Ok(())
     }
 
@@ -213,6 +223,17 @@ impl B2bua {
         let gone = call.transfer.take().is_some_and(|transfer| transfer.gone);
         if gone && !call.ended {
             self.end(now, call, "the transfer failed, and its author has hung up", None);
+        }
+    }
+
+    /// The target has rung long enough, if the time has come.
+    pub(super) fn transfer_rung_long(&mut self, now: Instant, call: &mut Call) {
+        let Some(transfer) = call.transfer.as_mut().filter(|transfer| transfer.gives_up_at <= now) else { return };
+        transfer.others.clear();
+        let leg = call.branches.get(transfer.branch).and_then(|branch| branch.leg);
+        // It fails then, and with it the transfer. Without a leg it is still being located, which ends by itself.
+        if let Some(leg) = leg {
+            let _ = self.ua.cancel(now, leg, None);
         }
     }
 

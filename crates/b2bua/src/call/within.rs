@@ -56,10 +56,8 @@ impl B2bua {
     pub(super) fn party(&self, call: &Call, place: Place) -> Option<Caller> {
         let Place::Branch(index) = place else { return call.who.clone() };
         let branch = call.branches.get(index)?;
-        let by_spec =
-            branch.spec.trunk.clone().map(Caller::Trunk).or_else(|| branch.spec.user.clone().map(Caller::User));
         let of_flow = || self.gate.trunk(&self.config.trunks, branch.flow()?).map(Caller::Trunk);
-        by_spec.or_else(of_flow)
+        branch.spec.party().or_else(of_flow)
     }
 
     pub(super) fn request_within(

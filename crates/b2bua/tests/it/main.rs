@@ -11,6 +11,7 @@ mod early;
 mod echo;
 mod forks;
 mod hostile;
+mod limits;
 mod model;
 mod offers;
 mod registrations;

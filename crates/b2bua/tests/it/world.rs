@@ -85,6 +85,7 @@ pub(crate) fn config() -> B2buaConfig {
         account: None,
         addresses: vec![("192.0.2.0".parse().expect("an address"), 24)],
         identities: Vec::new(),
+        max_calls: None,
         policy: Default::default(),
     });
     config

@@ -133,6 +133,8 @@ impl SipDoor {
             sips: all(&counters.sips, &["refused", "bridged"]),
             refused_offers: counters.refused_offers,
             overload: counters.overload,
+            limited: all(&counters.limited, &["user", "trunk"]),
+            ring_timeouts: counters.ring_timeouts,
             rekeyings: counters.rekeyings,
             connections: by_transport(stats.connections),
             messages: with_direction(stats.messages_in, "in")

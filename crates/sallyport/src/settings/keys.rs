@@ -101,6 +101,7 @@ pub(crate) const KEYS: &[Key] = &[
     key!("sip.users", live.sip.users, |value| value.name().map(|name| Some(PathBuf::from(name)))),
     key!("sip.algorithms", fixed.sip.algorithms, |value| value.choices(sip::algorithm)),
     key!("sip.calls", fixed.sip.calls, |value| value.count(1..=100_000)),
+    key!("sip.max_calls_per_user", live.sip.max_calls_per_user, |value| value.count(1..=1_000_000).map(Some)),
     key!("sip.phones", live.sip.phones, sip::keying),
     Key {
         name: "sip.phones_smime",
@@ -116,6 +117,7 @@ pub(crate) const KEYS: &[Key] = &[
     key!("sip.sips_bridge", live.sip.sips_bridge, bridging),
     key!("sip.refer", fixed.sip.refer, refer),
     key!("sip.ring_time", live.sip.ring_time, |value| value.duration(SECOND..=Duration::from_secs(180))),
+    key!("sip.max_ring_time", fixed.sip.max_ring_time, |value| value.duration(SECOND..=HOUR)),
     key!("sip.pass_headers", live.sip.pass_headers, |value| value.list(|one| one.name())),
     key!("sip.origins", live.sip.origins, |value| value.list(|one| one.name())),
     key!("sip.certificate", fixed.sip.certificate, |value| value.name().map(|name| Some(PathBuf::from(name)))),

@@ -23,6 +23,7 @@ pub(crate) struct SipFixed {
     /// PEM. `None`: the system's.
     pub(crate) roots: Option<PathBuf>,
     pub(crate) calls: usize,
+    pub(crate) max_ring_time: Duration,
     pub(crate) refer: Refer,
 }
 
@@ -31,6 +32,7 @@ pub(crate) struct SipFixed {
 pub(crate) struct SipLive {
     /// `None`: the user `demo`, with a password made at each start.
     pub(crate) users: Option<PathBuf>,
+    pub(crate) max_calls_per_user: Option<usize>,
     pub(crate) phones: Keying,
     pub(crate) phones_smime: SmimePolicy,
     pub(crate) smime: SmimeSetting,
@@ -61,6 +63,7 @@ pub(crate) struct TrunkSetting {
     pub(crate) password_file: Option<PathBuf>,
     pub(crate) addresses: Vec<(IpAddr, u8)>,
     pub(crate) identities: Vec<String>,
+    pub(crate) max_calls: Option<usize>,
     pub(crate) keying: Keying,
     pub(crate) interface: Option<String>,
     pub(crate) smime: SmimePolicy,
@@ -123,6 +126,7 @@ impl Default for SipFixed {
             key: None,
             roots: None,
             calls: 2000,
+            max_ring_time: Duration::from_secs(180),
             refer: Refer::Refuse,
         }
     }
@@ -133,6 +137,7 @@ impl Default for SipLive {
         let route = |user: &str, to| RouteSetting { user: user.to_owned(), from: "anybody".to_owned(), to };
         Self {
             users: None,
+            max_calls_per_user: None,
             phones: Keying::Auto,
             phones_smime: SmimePolicy::default(),
             smime: SmimeSetting::default(),
@@ -249,6 +254,7 @@ pub(super) fn trunk(value: Value<'_>) -> Result<TrunkSetting, Fault> {
         password_file: None,
         addresses: Vec::new(),
         identities: Vec::new(),
+        max_calls: None,
         keying: Keying::Auto,
         interface: None,
         smime: SmimePolicy::default(),
@@ -261,6 +267,7 @@ pub(super) fn trunk(value: Value<'_>) -> Result<TrunkSetting, Fault> {
             "password_file" => trunk.password_file = Some(PathBuf::from(value.name()?)),
             "addresses" => trunk.addresses = value.list(network)?,
             "identities" => trunk.identities = value.list(|one| one.name())?,
+            "max_calls" => trunk.max_calls = Some(value.count(1..=1_000_000)?),
             "keying" => trunk.keying = keying(value)?,
             "interface" => trunk.interface = Some(value.name()?),
             "smime" => smime_layers(value, &mut trunk.smime)?,
