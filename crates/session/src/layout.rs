@@ -2,18 +2,21 @@
 //!
 //! It is the same number, but for best-effort SRTP as many phones offer it: an `m=` line under RTP/SAVP, and the same media
 //! again under RTP/AVP. The two are one section. Whichever of them does not live is its twin, and keeps its place in every
-//! later description with port 0 (RFC 3264 §8).
+//! later description with port 0 (RFC 3264 §8). And a section that a leg is never told of (`sdp-media-remove`) has no line
+//! there: the other leg sees it rejected.
 
 use std::net::IpAddr;
 
 use sdp::{Effective, MediaSection, Protocol, SessionDescription, name};
 
+use crate::peer::PeerSection;
 use crate::{MediaProfile, rewrite};
 
 /// The `m=` lines of a leg's descriptions.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub(crate) struct Layout {
     lines: Vec<Line>,
+    withheld: Vec<Withheld>,
 }
 
 #[derive(Clone, PartialEq, Eq)]
@@ -29,10 +32,20 @@ enum Line {
     },
 }
 
+/// A section without a line, and what the other leg calls it.
+#[derive(Clone, PartialEq, Eq)]
+struct Withheld {
+    section: usize,
+    kind: String,
+    protocol: String,
+    formats: Vec<String>,
+}
+
 control::wire! {
     /// Of these types, for a call's memo.
     pub(crate) const SHAPE;
-    struct Layout { lines }
+    struct Layout { lines, withheld }
+    struct Withheld { section, kind, protocol, formats }
     enum Line { 0 => Section(section), 1 => Twin { of, protocol, offered } }
 }
 
@@ -53,7 +66,7 @@ impl Layout {
         let count = description.media().len();
         if layout.lines.len() > count {
             // No m= line may go away (RFC 3264 §8). One that does takes its twin's place in no order that we know.
-            layout.lines.clear();
+            layout = Self::default();
         }
         let mut both = layout.choose(description.media(), &keyed);
         layout.append(description.media(), &keyed, &mut both);
@@ -80,10 +93,27 @@ impl Layout {
         if self.has(section) {
             return;
         }
+        self.withheld.retain(|withheld| withheld.section != section);
         self.lines.push(Line::Section(section));
         if let Some(profile) = twin {
             self.lines.push(Line::Twin { of: section, protocol: profile.name().to_owned(), offered: true });
         }
+    }
+
+    /// Gives a section no line, unless it has one already.
+    pub(crate) fn withhold(&mut self, section: usize, offered: &PeerSection) {
+        if self.has(section) {
+            return;
+        }
+        self.withheld.retain(|withheld| withheld.section != section);
+        let PeerSection { kind, protocol, formats, .. } = offered;
+        let (kind, protocol, formats) = (kind.clone(), protocol.clone(), formats.clone());
+        self.withheld.push(Withheld { section, kind, protocol, formats });
+    }
+
+    /// It has no line.
+    pub(crate) fn withholds(&self, section: usize) -> bool {
+        self.withheld.iter().any(|withheld| withheld.section == section)
     }
 
     /// It has been described to the peer, or by it.
@@ -101,11 +131,12 @@ impl Layout {
         self.lines.retain(|line| match line {
             Line::Section(number) | Line::Twin { of: number, .. } => *number < sections,
         });
+        self.withheld.retain(|withheld| withheld.section < sections);
     }
 
-    /// Puts the twins into a description of ours.
+    /// Puts the twins into a description of ours, and takes out what is withheld.
     pub(crate) fn unfold(&self, description: &mut SessionDescription, public: IpAddr) {
-        if self.has_no_twins() {
+        if self.is_plain() {
             return;
         }
         let sections = take_media(description);
@@ -128,8 +159,9 @@ impl Layout {
         }
     }
 
-    fn has_no_twins(&self) -> bool {
-        self.lines.iter().all(|line| matches!(line, Line::Section(_)))
+    /// Each line is the section of its own number.
+    fn is_plain(&self) -> bool {
+        self.withheld.is_empty() && self.lines.iter().enumerate().all(|(index, line)| *line == Line::Section(index))
     }
 
     /// Lets the one of each known pair live that the peer lets live, of two the preferred one. Returns sections of which
@@ -177,7 +209,7 @@ impl Layout {
             }
         }
         let is_twin = |index: usize| pairs.iter().any(|&(twin, _)| twin == index);
-        let first = self.lines.iter().filter(|line| matches!(line, Line::Section(_))).count();
+        let first = self.lines.iter().filter(|line| matches!(line, Line::Section(_))).count() + self.withheld.len();
         let numbered: Vec<usize> = (known..media.len()).filter(|&index| !is_twin(index)).collect();
         let number = |index: usize| numbered.iter().position(|&other| other == index).map(|position| first + position);
         for (index, section) in media.iter().enumerate().skip(known) {
@@ -193,17 +225,27 @@ impl Layout {
         }
     }
 
+    /// Leaves one line for each section, in order; what is withheld is a rejected one.
     fn take_out(&self, description: &mut SessionDescription) {
-        if self.has_no_twins() {
+        if self.is_plain() {
             return;
         }
         let media = take_media(description);
-        for number in 0..media.len() {
+        for number in 0..media.len().saturating_add(self.withheld.len()) {
             let line = self.lines.iter().position(|line| *line == Line::Section(number));
-            if let Some(section) = line.and_then(|line| media.get(line)) {
-                description.push_media(section.clone());
+            let withheld = self.withheld.iter().find(|withheld| withheld.section == number);
+            let section = line.and_then(|line| media.get(line)).cloned();
+            if let Some(section) = section.or_else(|| withheld.map(Withheld::rejected)) {
+                description.push_media(section);
             }
         }
+    }
+}
+
+impl Withheld {
+    fn rejected(&self) -> MediaSection {
+        let formats = self.formats.iter().map(String::as_str);
+        MediaSection::new(&self.kind, 0, Protocol::parse(&self.protocol), formats)
     }
 }
 

@@ -48,7 +48,7 @@ pub struct Options {
     pub codec: CodecOptions,
     /// `sdp-attr`: edits of `a=` lines, in their order.
     pub attributes: Vec<AttributeEdit>,
-    /// `sdp-media-remove`: sections of these media types are offered as rejected.
+    /// `sdp-media-remove`: sections of these media types are not offered on, and answered as rejected.
     pub media_remove: Vec<String>,
     /// `extmap: strip`: URIs of header extensions that are taken out of what is written.
     pub extmap_strip: Vec<String>,

@@ -371,13 +371,15 @@ pub(crate) fn prepare_proposal(
     let Leg { layout, sections, .. } = leg;
     let Some(section) = sections.get_mut(index) else { return Ok(()) };
     if options.media_remove.iter().any(|media| media.eq_ignore_ascii_case(&offered.kind)) {
-        layout.place(index, None);
+        layout.withhold(index, offered);
         section.proposal = None;
         return Ok(());
     }
     let offered_profile = match &offered.carried {
         _ if offered.rejected => {
-            layout.place(index, None);
+            if !layout.withholds(index) {
+                layout.place(index, None);
+            }
             section.proposal = None;
             return Ok(());
         }

@@ -1,6 +1,6 @@
 //! Edits of the text, as before-text and after-text.
 
-use sallyport_session::{AttributeChange, AttributeEdit, AttributeLevel, CodecOptions, Options};
+use sallyport_session::{AttributeChange, AttributeEdit, AttributeLevel, CodecOptions, Options, RewrittenSdp};
 
 use crate::support::{Bench, expected, masked};
 
@@ -156,15 +156,56 @@ fn header_extensions_go_by_name_or_all() {
     assert!(!written(|options| options.flags.strip_extmap = true).contains("extmap"));
 }
 
+/// The `m=` lines of a description.
+fn media(description: &RewrittenSdp) -> Vec<String> {
+    masked(description).lines().filter_map(|line| line.strip_prefix("m=")).map(str::to_owned).collect()
+}
+
+fn without_video(text: &str) -> String {
+    text.split("m=video").next().unwrap_or_default().to_owned()
+}
+
+const HIDDEN: [&str; 1] = ["audio P1 RTP/AVP 111 0 9 101"];
+const ANSWERED: [&str; 2] = ["audio P1 RTP/AVP 101 0 111", "video 0 RTP/AVP 96 97 98"];
+
 #[test]
-fn a_media_type_can_be_withheld() {
-    let withhold = || Options { media_remove: names(&["video"]), ..Options::default() };
+fn a_media_type_can_be_withheld_from_one_party_for_the_whole_call() {
+    let withhold = || Options { media_remove: names(&["VIDEO"]), ..Options::default() };
     let mut bench = Bench::new();
-    let offer = masked(&bench.offer(OFFER, withhold()));
-    assert!(offer.contains("m=video 0 RTP/AVP 96 97 98\n"), "{offer}");
-    let answer = masked(&bench.answer(&ANSWER.replace("m=video 6002", "m=video 0"), Options::default()));
-    assert!(answer.contains("m=video 0 RTP/AVP 98\n") && answer.contains("m=audio P"), "{answer}");
+    assert_eq!(media(&bench.offer(OFFER, withhold())), HIDDEN);
+    assert_eq!(media(&bench.answer(&without_video(ANSWER), Options::default())), ANSWERED);
     assert_eq!(bench.plan().flows.len(), 2, "audio, both ways");
+    // The party that knows of none offers, and the other one answers what it knows.
+    assert_eq!(media(&bench.reoffer("b", "a", &without_video(ANSWER), Options::default())), ANSWERED);
+    let answer = bench.reanswer("a", "b", &OFFER.replace("m=video 4002", "m=video 0"), Options::default());
+    assert_eq!(media(&answer), HIDDEN);
+    // What it adds comes behind.
+    let more = format!("{}    m=image 6004 udptl t38\n", without_video(ANSWER));
+    let told = media(&bench.reoffer("b", "a", &more, Options::default()));
+    assert_eq!((&told[..2], &told[2][..6]), (&ANSWERED.map(str::to_owned)[..], "image "), "{told:?}");
+    let all = format!("{}    m=image 4004 udptl t38\n", OFFER.replace("m=video 4002", "m=video 0"));
+    let told = media(&bench.reanswer("a", "b", &all, Options::default()));
+    assert_eq!((told.len(), &told[1][..6]), (2, "image "), "{told:?}");
+    assert_eq!(bench.plan().flows.len(), 4, "fax, both ways");
+}
+
+#[test]
+fn a_media_type_that_is_no_longer_withheld_comes_last_and_one_that_was_seen_stays() {
+    let withhold = || Options { media_remove: names(&["audio"]), ..Options::default() };
+    let mut bench = Bench::new();
+    assert_eq!(media(&bench.offer(OFFER, withhold())), ["video P1 RTP/AVP 96 97 98"]);
+    let (head, audio) = ANSWER.split_at(ANSWER.find("m=audio").unwrap());
+    let (audio, video) = audio.split_at(audio.find("m=video").unwrap());
+    let answer = media(&bench.answer(&format!("{head}{video}"), Options::default()));
+    assert_eq!(answer, ["audio 0 RTP/AVP 111 0 9 101", "video P1 RTP/AVP 98"]);
+    // RFC 3264 §8: lines keep their places, and new ones are added at the end.
+    let offer = media(&bench.reoffer("a", "b", OFFER, Options::default()));
+    assert_eq!(offer, ["video P1 RTP/AVP 96 97 98", "audio P2 RTP/AVP 111 0 9 101"]);
+    let answer = media(&bench.reanswer("b", "a", &format!("{head}{video}{audio}"), Options::default()));
+    assert_eq!(answer, ["audio P1 RTP/AVP 101 0 111", "video P2 RTP/AVP 98"]);
+    assert_eq!(bench.plan().flows.len(), 4);
+    let offer = media(&bench.reoffer("a", "b", OFFER, withhold()));
+    assert_eq!(offer, ["video P1 RTP/AVP 96 97 98", "audio 0 RTP/AVP 111 0 9 101"]);
 }
 
 #[test]

@@ -66,6 +66,9 @@ fn options() -> impl Strategy<Value = Options> {
         options.flags.reset = on[5] && on[6];
         options.flags.web_rtc = on[6] && on[7];
         options.sdes.off = on[5] && on[7];
+        if on[3] && on[7] {
+            options.media_remove.push("video".to_owned());
+        }
         options
     })
 }
