@@ -149,6 +149,23 @@ pub(crate) enum ProposedKeying {
     Dtls,
     /// The other party's own words go through.
     PassThrough,
+    /// Both of them, of which the peer may take one: only where it is free to take none (RFC 8643 §3.1).
+    Either(Vec<CryptoAttribute>),
+}
+
+impl ProposedKeying {
+    /// Our lines of SDES.
+    pub(crate) fn crypto(&self) -> &[CryptoAttribute] {
+        match self {
+            Self::Sdes(lines) | Self::Either(lines) => lines,
+            Self::Plain | Self::Dtls | Self::PassThrough => &[],
+        }
+    }
+
+    /// Our certificate is offered.
+    pub(crate) fn offers_dtls(&self) -> bool {
+        matches!(self, Self::Dtls | Self::Either(_))
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -146,7 +146,7 @@ impl Context<'_> {
                 profiles: self.profiles.to_vec(),
                 deadline: self.deadline,
             })),
-            Some(ProposedKeying::Sdes(_)) | None => Keying::Pending,
+            Some(ProposedKeying::Sdes(_) | ProposedKeying::Either(_)) | None => Keying::Pending,
         }
     }
 

@@ -146,11 +146,8 @@ fn proposed(negotiated: &Negotiated, to: usize, exchange: &Exchange) -> Vec<Outg
         let proposal = own.proposal.as_ref()?;
         let carrier = leg.section(proposal.carrier)?;
         let (rtp, rtcp) = public_ports(negotiated, leg, carrier.ports?)?;
-        let dtls = matches!(proposal.keying, ProposedKeying::Dtls).then(|| (Setup::ActPass, carrier.tls_id.clone()));
-        let crypto = match &proposal.keying {
-            ProposedKeying::Sdes(lines) => lines.clone(),
-            _ => Vec::new(),
-        };
+        let dtls = proposal.keying.offers_dtls().then(|| (Setup::ActPass, carrier.tls_id.clone()));
+        let crypto = proposal.keying.crypto().to_vec();
         Some(Outgoing::Live(Box::new(Live {
             carried: proposal.carried.clone(),
             rtp,

@@ -208,10 +208,7 @@ fn propose(
             ProposedKeying::Dtls
         }
         Wanted::Sdes => {
-            let before = match section.proposal.as_ref().map(|before| &before.keying) {
-                Some(ProposedKeying::Sdes(lines)) => lines.clone(),
-                _ => Vec::new(),
-            };
+            let before = section.proposal.as_ref().map(|before| before.keying.crypto().to_vec()).unwrap_or_default();
             let in_use = section.agreed.as_ref().and_then(|agreed| match &agreed.keying {
                 AgreedKeying::Sdes { keys, .. } => Some(keys.outbound.0.profile),
                 _ => None,

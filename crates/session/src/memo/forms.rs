@@ -62,7 +62,7 @@ control::wire! {
     struct Section { ports, keys, tls_id, generation, proposal, agreed, profile }
     struct Ports { rtp, rtcp }
     struct Proposal { carried, keying, mux, ice, carrier, mid, opportunistic }
-    enum ProposedKeying { 0 => Plain, 1 => Sdes(lines), 2 => Dtls, 3 => PassThrough }
+    enum ProposedKeying { 0 => Plain, 1 => Sdes(lines), 2 => Dtls, 3 => PassThrough, 4 => Either(lines) }
     enum MuxOffer { 0 => No, 1 => WithFallback, 2 => Required }
     struct Agreed { carried, keying, mux, ice, carrier, peer, opportunistic }
     enum AgreedKeying { 0 => Plain, 1 => Sdes { tag, keys }, 2 => Dtls { role, generation }, 3 => PassThrough }

@@ -169,7 +169,10 @@ pub(crate) fn agree_answerer(
             ProposedKeying::PassThrough => AgreedKeying::PassThrough,
             _ if !is_secure && declines => AgreedKeying::Plain,
             ProposedKeying::Plain => AgreedKeying::Plain,
-            ProposedKeying::Sdes(own) => {
+            // Of two methods an answer names one (RFC 8643 §3.2); where it names both, DTLS comes first.
+            ProposedKeying::Sdes(own) | ProposedKeying::Either(own)
+                if !proposal.keying.offers_dtls() || answer.fingerprints.is_empty() =>
+            {
                 let both = answer.crypto.iter().find_map(|line| {
                     let own = own.iter().find(|own| own.tag == line.tag && own.profile == line.profile)?;
                     Some((line, own.keys.first()?.master.clone()))
@@ -180,7 +183,7 @@ pub(crate) fn agree_answerer(
                 }
                 keying::sdes(line, own, desk.config.defaults.roc_on_rekey).ok_or_else(|| repeats_our_key(answer))?
             }
-            ProposedKeying::Dtls => {
+            ProposedKeying::Sdes(_) | ProposedKeying::Either(_) | ProposedKeying::Dtls => {
                 let keys = PeerSection { opportunistic: proposal.opportunistic, ..answer.clone() };
                 if keying::wanted(&keys, false).map_err(Refusal::Incomplete)? != Wanted::Dtls {
                     return Err(Refusal::Incomplete(format!("line {}: no a=fingerprint answers DTLS", answer.line)));
@@ -424,7 +427,8 @@ pub(crate) fn store(negotiated: &mut Negotiated, leg: usize, index: usize, agree
     let others = leg.forks.iter().filter_map(|fork| fork.agreed.get(index));
     if let Some(left) = left.filter(|left| !others.map(suite).any(|other| other == Some(*left))) {
         section.keys.remove(&left);
-        if let Some(Proposal { keying: ProposedKeying::Sdes(lines), .. }) = &mut section.proposal {
+        let proposed = section.proposal.as_mut().map(|proposal| &mut proposal.keying);
+        if let Some(ProposedKeying::Sdes(lines) | ProposedKeying::Either(lines)) = proposed {
             lines.retain(|line| line.profile != left);
         }
     }

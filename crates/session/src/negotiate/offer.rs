@@ -407,10 +407,8 @@ pub(crate) fn prepare_proposal(
     let form = if through { None } else { form_for(section, layout, index, profile, offered, options) };
     let profile = if form == Some(OpportunisticForm::Twice) { profile.secured() } else { profile };
     layout.place(index, (form == Some(OpportunisticForm::Twice)).then(|| profile.plain()));
-    let crypto_before = match &section.proposal {
-        Some(Proposal { keying: ProposedKeying::Sdes(lines), .. }) if !options.flags.reset => lines.clone(),
-        _ => Vec::new(),
-    };
+    let before = section.proposal.as_ref().filter(|_| !options.flags.reset);
+    let crypto_before = before.map(|proposal| proposal.keying.crypto().to_vec()).unwrap_or_default();
     let wanted = if through { None } else { Some(keying_for(profile, section, form, options)?) };
     let keying = match wanted {
         None => ProposedKeying::PassThrough,
@@ -431,7 +429,15 @@ pub(crate) fn prepare_proposal(
             if suites.is_empty() {
                 return Err(Refusal::Unsupported("SDES options leave no suite to offer".to_owned()));
             }
-            ProposedKeying::Sdes(keying::offer_lines(section, desk.secrets, &suites, options.sdes.lifetime))
+            let lines = keying::offer_lines(section, desk.secrets, &suites, options.sdes.lifetime);
+            let stands = section.agreed.as_ref().is_some_and(|agreed| agreed.keying.is_secure());
+            let can_do_dtls = options.dtls != Some(DtlsOption::Off) && !desk.config.fingerprints.is_empty();
+            if form == Some(OpportunisticForm::Osrtp) && can_do_dtls && !stands {
+                section.tls_id.get_or_insert_with(|| desk.secrets.tls_id());
+                ProposedKeying::Either(lines)
+            } else {
+                ProposedKeying::Sdes(lines)
+            }
         }
     };
     let ice = match options.ice {

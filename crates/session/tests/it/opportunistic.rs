@@ -1,7 +1,7 @@
 //! Security that is offered and not insisted on: OSRTP (RFC 8643), the same media under two profiles, and RFC 5939.
 
 use control::Keying;
-use sallyport_session::{MediaProfile, Options, OsrtpOptions, Request, TransportProtocol};
+use sallyport_session::{DtlsOption, MediaProfile, Options, OsrtpOptions, Request, TransportProtocol};
 
 use crate::support::{Bench, expected, masked, negotiation};
 
@@ -94,6 +94,9 @@ fn osrtp_offers_keys_under_the_plain_profile() {
             a=crypto:3 AES_256_CM_HMAC_SHA1_80 inline:KEY3
             a=crypto:4 AES_CM_128_HMAC_SHA1_80 inline:KEY4
             a=crypto:5 AES_CM_128_HMAC_SHA1_32 inline:KEY5
+            a=setup:actpass
+            a=fingerprint:OURS
+            a=tls-id:TLSID1
             "
         )
     );
@@ -139,6 +142,39 @@ fn an_answer_under_the_secure_profile_is_understood() {
     let answer = bench.answer(&with_key(&answer_of("RTP/SAVP", ""), 4), Options::default());
     assert!(answer.warnings.iter().any(|warning| warning.contains("RTP/SAVP answers RTP/AVP")));
     assert_eq!(keyings(&bench), [2, 2, 0, 0]);
+}
+
+// An offer may have several methods, and an answer has one of them (RFC 8643 §3.1, §3.2).
+#[test]
+fn of_two_methods_the_answer_takes_one_or_none() {
+    let fingerprint = format!("a=setup:active\na=fingerprint:{}", crate::support::fingerprint());
+    let key = with_key("", 4);
+    for (lines, expected) in [
+        (key.clone(), [2, 2, 0, 0]),
+        (fingerprint.clone(), [2, 0, 2, 0]),
+        // An answer must not name two; DTLS comes first.
+        (format!("{fingerprint}\n{key}"), [2, 0, 2, 0]),
+        (String::new(), [4, 0, 0, 0]),
+    ] {
+        let mut bench = Bench::new();
+        let first = masked(&bench.offer(PLAIN, offering()));
+        assert_eq!(masked(&bench.offer(PLAIN, offering())), first, "the same offer again");
+        assert_eq!(keyings(&bench)[0] + keyings(&bench)[1] + keyings(&bench)[2], 0, "nothing before the answer");
+        let answer = masked(&bench.answer(&answer_of("RTP/AVP", &lines), Options::default()));
+        assert!(!answer.contains("a=crypto") && !answer.contains("a=fingerprint"), "{answer}");
+        assert_eq!(keyings(&bench), expected, "{lines}");
+        // What was agreed is offered again, and nothing beside it.
+        let again = masked(&bench.reoffer("a", "b", PLAIN, Options::default()));
+        let offered = (again.contains("a=crypto"), again.contains("a=fingerprint"));
+        assert_eq!(offered, (expected[1] > 0, expected[2] > 0), "{again}");
+    }
+}
+
+#[test]
+fn osrtp_with_dtls_off_is_sdes_alone() {
+    let options = Options { dtls: Some(DtlsOption::Off), ..offering() };
+    let offer = masked(&Bench::new().offer(PLAIN, options));
+    assert!(offer.contains("a=crypto:5 ") && !offer.contains("fingerprint") && !offer.contains("setup"), "{offer}");
 }
 
 #[test]
