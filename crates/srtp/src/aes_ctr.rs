@@ -5,11 +5,39 @@ use aes::{Aes128Enc, Aes192Enc, Aes256Enc, Block};
 use ctr::CtrCore;
 use ctr::flavors::{Ctr32BE, Ctr128BE};
 
-/// An encryption key schedule; wiped when dropped.
-pub(crate) enum Aes {
-    Bits128(Aes128Enc),
-    Bits192(Aes192Enc),
-    Bits256(Aes256Enc),
+/// An encryption key schedule, by reference: each is as large as its key size wants, and lies where its owner keeps it.
+#[derive(Clone, Copy)]
+pub(crate) enum Aes<'a> {
+    Bits128(&'a Aes128Enc),
+    Bits192(&'a Aes192Enc),
+    Bits256(&'a Aes256Enc),
+}
+
+/// An encryption key schedule of one size; wiped when dropped.
+pub(crate) trait Schedule: KeyInit {
+    /// For use.
+    fn aes(&self) -> Aes<'_>;
+}
+
+impl Schedule for Aes128Enc {
+    #[inline]
+    fn aes(&self) -> Aes<'_> {
+        Aes::Bits128(self)
+    }
+}
+
+impl Schedule for Aes192Enc {
+    #[inline]
+    fn aes(&self) -> Aes<'_> {
+        Aes::Bits192(self)
+    }
+}
+
+impl Schedule for Aes256Enc {
+    #[inline]
+    fn aes(&self) -> Aes<'_> {
+        Aes::Bits256(self)
+    }
 }
 
 macro_rules! each {
@@ -22,19 +50,9 @@ macro_rules! each {
     };
 }
 
-impl Aes {
-    /// The schedule of a key of 16, 24 or 32 bytes.
-    pub(crate) fn new(key: &[u8]) -> Option<Self> {
-        match key.len() {
-            16 => Aes128Enc::new_from_slice(key).ok().map(Self::Bits128),
-            24 => Aes192Enc::new_from_slice(key).ok().map(Self::Bits192),
-            32 => Aes256Enc::new_from_slice(key).ok().map(Self::Bits256),
-            _ => None,
-        }
-    }
-
+impl Aes<'_> {
     #[inline]
-    pub(crate) fn encrypt_block(&self, block: [u8; 16]) -> [u8; 16] {
+    pub(crate) fn encrypt_block(self, block: [u8; 16]) -> [u8; 16] {
         let mut block = Block::from(block);
         each!(self, aes => aes.encrypt_block(&mut block));
         block.into()
@@ -43,13 +61,13 @@ impl Aes {
     /// XORs the keystream that starts at counter block `iv` into `data`; the counter is the whole block (RFC 3711 §4.1.1:
     /// its low 16 bits start at 0, so that up to 2^16 blocks touch nothing above them).
     #[inline]
-    pub(crate) fn xor_128(&self, iv: [u8; 16], data: &mut [u8]) {
+    pub(crate) fn xor_128(self, iv: [u8; 16], data: &mut [u8]) {
         each!(self, aes => CtrCore::<_, Ctr128BE>::inner_iv_init(aes, &iv.into()).apply_keystream_partial(data.into()));
     }
 
     /// As [`Self::xor_128`], with a counter of 32 bits (GCM).
     #[inline]
-    pub(crate) fn xor_32(&self, iv: [u8; 16], data: &mut [u8]) {
+    pub(crate) fn xor_32(self, iv: [u8; 16], data: &mut [u8]) {
         each!(self, aes => CtrCore::<_, Ctr32BE>::inner_iv_init(aes, &iv.into()).apply_keystream_partial(data.into()));
     }
 }
@@ -77,10 +95,18 @@ mod tests {
             ),
         ];
         let iv: [u8; 16] = hex("F0F1F2F3F4F5F6F7F8F9FAFBFCFD0000").try_into().unwrap();
+        fn keystream<S: Schedule>(key: &[u8], iv: [u8; 16], len: usize) -> Vec<u8> {
+            let mut data = vec![0; len];
+            S::new_from_slice(key).unwrap().aes().xor_128(iv, &mut data);
+            data
+        }
         for (key, expected) in table {
-            let expected = hex(expected);
-            let mut data = vec![0; expected.len()];
-            Aes::new(&hex(key)).unwrap().xor_128(iv, &mut data);
+            let (key, expected) = (hex(key), hex(expected));
+            let data = match key.len() {
+                16 => keystream::<Aes128Enc>(&key, iv, expected.len()),
+                24 => keystream::<Aes192Enc>(&key, iv, expected.len()),
+                _ => keystream::<Aes256Enc>(&key, iv, expected.len()),
+            };
             assert_eq!(data, expected);
         }
     }

@@ -3,21 +3,28 @@
 use ghash::universal_hash::UniversalHash;
 use ghash::{Block, GHash};
 
-use crate::aes_ctr::Aes;
+use crate::aes_ctr::{Aes, Schedule};
 
 /// Bytes of the tag (RFC 7714 §13.2).
 pub(crate) const TAG: usize = 16;
 
 /// A GCM key: AES schedule and hash key. Wiped when dropped.
-pub(crate) struct Gcm {
-    aes: Aes,
+pub(crate) struct Gcm<S> {
+    schedule: S,
     ghash: GHash,
+}
+
+/// A GCM key, by reference.
+#[derive(Clone, Copy)]
+pub(crate) struct GcmKey<'a> {
+    aes: Aes<'a>,
+    ghash: &'a GHash,
 }
 
 /// One packet to authenticate: `clear` and `suffix` are associated data, `sealed` is ciphertext.
 #[derive(Clone, Copy)]
 pub(crate) struct GcmLane<'a> {
-    pub(crate) key: &'a Gcm,
+    pub(crate) key: GcmKey<'a>,
     pub(crate) iv: [u8; 12],
     pub(crate) clear: &'a [u8],
     /// SRTCP's E bit and index, which follow the packet's clear part in the associated data (RFC 7714 §9.2, §9.3).
@@ -25,19 +32,26 @@ pub(crate) struct GcmLane<'a> {
     pub(crate) sealed: &'a [u8],
 }
 
-impl Gcm {
-    /// A key of 16 or 32 bytes.
+impl<S: Schedule> Gcm<S> {
+    /// `None`: the key is not of the schedule's length.
     pub(crate) fn new(key: &[u8]) -> Option<Self> {
-        let aes = Aes::new(key)?;
-        let mut hash_key = aes.encrypt_block([0; 16]);
+        let schedule = S::new_from_slice(key).ok()?;
+        let mut hash_key = schedule.aes().encrypt_block([0; 16]);
         let ghash = GHash::new(&hash_key.into());
         zeroize::Zeroize::zeroize(&mut hash_key);
-        Some(Self { aes, ghash })
+        Some(Self { schedule, ghash })
     }
 
+    #[inline]
+    pub(crate) fn key(&self) -> GcmKey<'_> {
+        GcmKey { aes: self.schedule.aes(), ghash: &self.ghash }
+    }
+}
+
+impl GcmKey<'_> {
     /// Encrypts or decrypts `data`.
     #[inline]
-    pub(crate) fn xor(&self, iv: [u8; 12], data: &mut [u8]) {
+    pub(crate) fn xor(self, iv: [u8; 12], data: &mut [u8]) {
         self.aes.xor_32(counter_block(iv, 2), data);
     }
 }

@@ -1,16 +1,15 @@
 //! Receiving: replay check, authentication, and only then state.
 
-use arrayvec::ArrayVec;
+mod generations;
 
+use self::generations::Generations;
 use crate::index::Reference;
 use crate::keyring::{KeyUsage, Keyring, RateCache};
 use crate::packet::{E_BIT, RtpHeader, Shape, read_rtcp_sender};
-use crate::session::{Kind, PacketName, Session};
+use crate::session::{Kind, Kinds, PacketName, Session};
 use crate::streams::Streams;
 use crate::{KeyError, MasterKey, Policy, Rejection, RocPolicy};
 
-/// Generations of keys that may be valid together: the established one and two that no packet has used yet.
-const MAX_GENERATIONS: usize = 3;
 /// Probes that may fail in a row before they become rare.
 const PROBE_CREDIT: u32 = 64;
 /// Without credit, one failed packet in this many is probed: a flood of forgeries costs little, and a genuine stream that
@@ -22,9 +21,7 @@ const PROBE_INTERVAL: u32 = 16;
 /// A packet passes the replay check, then authentication; then its index is committed and, for a new SSRC, state is
 /// created (RFC 3711 §3.3). A packet that fails leaves nothing behind.
 pub struct Inbound {
-    /// Newest first. The last one is established: the streams' state is under its keys. Those before it wait for their
-    /// first packet. Never empty.
-    generations: ArrayVec<Keyring, MAX_GENERATIONS>,
+    generations: Generations,
     streams: Streams,
     serial: u32,
     probe_credit: u32,
@@ -87,11 +84,15 @@ struct Verified {
 }
 
 impl Inbound {
-    /// A context without streams. Several keys must have MKIs.
+    /// A context without streams, for RTP and RTCP. Several keys must have MKIs.
     pub fn new(policy: Policy, keys: &[MasterKey]) -> Result<Self, KeyError> {
+        Self::with_kinds(policy, keys, Kinds::Both)
+    }
+
+    /// The same for packets of these kinds; others are rejected with [`Rejection::NoContext`].
+    pub fn with_kinds(policy: Policy, keys: &[MasterKey], kinds: Kinds) -> Result<Self, KeyError> {
         let mut serial = 0;
-        let mut generations = ArrayVec::new();
-        generations.push(Keyring::new(policy, keys, &mut serial)?);
+        let generations = Generations::new(Keyring::new(policy, keys, kinds, &mut serial)?);
         Ok(Self {
             generations,
             streams: Streams::default(),
@@ -107,22 +108,20 @@ impl Inbound {
     /// what the one before it has asked for, and the first what [`Contexts::prefetch`](crate::Contexts::prefetch) has.
     #[inline]
     pub fn prefetch(&self, step: usize) {
-        if let Some(ring) = self.generations.last() {
-            ring.prefetch(step > 0);
-        }
+        self.generations.established().prefetch(step > 0);
         self.streams.prefetch(step > 0);
     }
 
     /// Replaces policy and keys at once; the keys before are gone. The streams' rollover counters continue or not as
     /// `policy.roc_on_rekey` says. With a key that was in use already nothing that was seen is forgotten.
     pub fn rekey(&mut self, policy: Policy, keys: &[MasterKey]) -> Result<(), KeyError> {
-        let mut ring = Keyring::new(policy, keys, &mut self.serial)?;
-        let continues = self.generations.last().is_some_and(|established| ring.shares_secret_with(established));
-        if let Some(established) = self.generations.last().filter(|_| continues) {
+        let mut ring = Keyring::new(policy, keys, self.kinds(), &mut self.serial)?;
+        let established = self.generations.established();
+        let continues = ring.shares_secret_with(established);
+        if continues {
             ring.inherit(established);
         }
-        self.generations.clear();
-        self.generations.push(ring);
+        self.generations.replace(ring);
         if !continues {
             self.lifetime_warning = false;
             self.start_afresh();
@@ -134,17 +133,21 @@ impl Inbound {
     /// stay valid until the first packet verifies under the new ones. With a key that was in use already this is
     /// [`Self::rekey`].
     pub fn succeed(&mut self, policy: Policy, keys: &[MasterKey]) -> Result<(), KeyError> {
-        let ring = Keyring::new(policy, keys, &mut self.serial)?;
-        if self.generations.last().is_some_and(|established| ring.shares_secret_with(established)) {
+        let ring = Keyring::new(policy, keys, self.kinds(), &mut self.serial)?;
+        if ring.shares_secret_with(self.generations.established()) {
             return self.rekey(ring.policy, keys);
         }
-        // A generation that is offered again, or one too many between the newest and the established one, makes room.
-        self.generations.retain(|waiting| !ring.shares_secret_with(waiting));
-        if self.generations.is_full() {
-            self.generations.remove(1);
-        }
-        self.generations.insert(0, ring);
+        self.generations.add(ring);
         Ok(())
+    }
+
+    /// Deals with packets of these kinds from here on.
+    pub fn set_kinds(&mut self, kinds: Kinds) {
+        self.generations.iter_mut().for_each(|ring| ring.set_kinds(kinds));
+    }
+
+    fn kinds(&self) -> Kinds {
+        self.generations.established().kinds()
     }
 
     /// Whether a generation added by [`Self::succeed`] still waits for its first packet.
@@ -175,8 +178,8 @@ impl Inbound {
     /// Sets the rollover counter of that SSRC, for a stream that is joined late. What was seen of the stream before is
     /// forgotten when the counter differs. False when there is no room for one more SSRC.
     pub fn set_rollover_counter(&mut self, ssrc: u32, counter: u32) -> bool {
-        let Some(established) = self.generations.last() else { return false };
-        self.streams.set_rollover_counter(ssrc, counter, limits(&established.policy))
+        let limits = limits(&self.generations.established().policy);
+        self.streams.set_rollover_counter(ssrc, counter, limits)
     }
 
     /// Every SSRC that state is kept for.
@@ -217,13 +220,13 @@ impl Inbound {
     /// one set of keys, and the same session keys for every index.
     #[inline]
     pub(crate) fn is_plain(&self) -> bool {
-        matches!(self.generations.as_slice(), [ring] if ring.policy.key_derivation_rate == 0)
+        self.generations.sole().is_some_and(|ring| ring.policy.key_derivation_rate == 0)
     }
 
     /// Guesses key and index against committed state, and checks replay. `None`: nothing to authenticate beforehand.
     #[inline]
     pub(crate) fn prepare(&self, kind: Kind, packet: &[u8]) -> Option<Prepared> {
-        let [ring] = self.generations.as_slice() else { return None };
+        let ring = self.generations.sole()?;
         if ring.policy.key_derivation_rate != 0 {
             return None;
         }
@@ -249,11 +252,14 @@ impl Inbound {
     /// The session keys for something prepared, or accepted while [`Self::is_plain`].
     #[inline]
     pub(crate) fn plain_session(&self, key: usize, kind: Kind) -> Option<&Session> {
-        self.generations.last()?.key(key).map(|key| key.base(kind))
+        self.generations.established().key(key)?.base(kind)
     }
 
     /// Replay check, authentication, commit. `known` spares an authentication that was done beforehand.
     pub(crate) fn accept(&mut self, kind: Kind, packet: &[u8], known: Option<Known>) -> Result<Accepted, Rejection> {
+        if !self.kinds().contains(kind) {
+            return Err(Rejection::NoContext);
+        }
         let mut rejection = Rejection::BadTag;
         for generation in 0..self.generations.len() {
             let verified = match kind {
@@ -275,8 +281,9 @@ impl Inbound {
         let Some(ring) = self.generations.get(*generation) else { return };
         let Some(key) = ring.key(*key) else { return };
         let mut scratch = None;
-        let session = key.session(&ring.policy, name.kind, name.index, self.rates(name), &mut scratch);
-        session.xor(packet, shape, name);
+        if let Some(session) = key.session(&ring.policy, name.kind, name.index, self.rates(name), &mut scratch) {
+            session.xor(packet, shape, name);
+        }
     }
 
     fn rates(&self, name: &PacketName) -> Option<&RateCache> {
@@ -289,7 +296,7 @@ impl Inbound {
         let shape = Shape::of_rtp(&ring.policy, ring.mki_len(), header.len, packet.len())?;
         let key = ring.find(shape.mki_of(packet)).ok_or(Rejection::UnknownMki)?;
         let roc_policy = ring.policy.roc_on_rekey;
-        let is_established = generation + 1 == self.generations.len();
+        let is_established = self.generations.is_established(generation);
 
         // Under keys that no packet has used yet there is nothing to replay, and the policy says where counters start.
         let track = self.streams.track(self.streams.find(header.ssrc), Kind::Rtp);
@@ -331,7 +338,7 @@ impl Inbound {
     fn verify_rtcp(&self, generation: usize, packet: &[u8], known: Option<Known>) -> Result<Verified, Rejection> {
         let ring = self.generations.get(generation).ok_or(Rejection::BadTag)?;
         let (key, shape, name) = read_rtcp(ring, packet)?;
-        if generation + 1 == self.generations.len() {
+        if self.generations.is_established(generation) {
             let track = self.streams.track(self.streams.find(name.ssrc), Kind::Rtcp);
             track.map_or(Ok(()), |track| track.check(name.index))?;
         }
@@ -361,7 +368,7 @@ impl Inbound {
                 let mut scratch = None;
                 let rates = if ring.policy.key_derivation_rate == 0 { None } else { self.rates(&name) };
                 let session = key.session(&ring.policy, name.kind, name.index, rates, &mut scratch);
-                session.verify(packet, &shape, &name)
+                session.ok_or(Rejection::NoContext)?.verify(packet, &shape, &name)
             }
         };
         if authentic { Ok(Verified { key: key_at, shape, name, probed: false }) } else { Err(Rejection::BadTag) }
@@ -379,8 +386,7 @@ impl Inbound {
 
     fn commit(&mut self, generation: usize, verified: Verified) -> Result<Accepted, Rejection> {
         let Verified { key, shape, name, probed } = verified;
-        if generation + 1 < self.generations.len() {
-            self.generations.truncate(generation + 1);
+        if self.generations.establish(generation) {
             self.lifetime_warning = false;
             self.start_afresh();
         }
@@ -402,15 +408,15 @@ impl Inbound {
 
     /// Other keys are established: what was seen says nothing about them.
     fn start_afresh(&mut self) {
-        match self.generations.last().map(|ring| ring.policy.roc_on_rekey) {
-            Some(RocPolicy::Keep | RocPolicy::Probe) => self.streams.start_afresh(),
-            Some(RocPolicy::Reset) | None => self.streams.clear(),
+        match self.generations.established().policy.roc_on_rekey {
+            RocPolicy::Keep | RocPolicy::Probe => self.streams.start_afresh(),
+            RocPolicy::Reset => self.streams.clear(),
         }
     }
 
     #[cfg(test)]
     pub(crate) fn set_packets(&mut self, rtp: u64, rtcp: u64) {
-        for ring in &mut self.generations {
+        for ring in self.generations.iter_mut() {
             if let Some((key, _)) = ring.keys_and_policy(0) {
                 key.set_packets(rtp, rtcp);
             }

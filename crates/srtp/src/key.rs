@@ -22,9 +22,9 @@ pub const MAX_KEYS: usize = 16;
 #[derive(Clone)]
 pub struct MasterKey {
     key: [u8; MAX_KEY],
-    key_len: usize,
     salt: [u8; MAX_SALT],
-    salt_len: usize,
+    key_len: u8,
+    salt_len: u8,
     mki: Box<[u8]>,
 }
 
@@ -64,9 +64,10 @@ impl MasterKey {
         }
         let mut master = Self {
             key: [0; MAX_KEY],
-            key_len: key.len(),
+            // Both lengths are a profile's, and far below 256.
+            key_len: key.len() as u8,
             salt: [0; MAX_SALT],
-            salt_len: salt.len(),
+            salt_len: salt.len() as u8,
             mki: Box::default(),
         };
         for (to, from) in master.key.iter_mut().zip(key) {
@@ -89,12 +90,12 @@ impl MasterKey {
 
     /// The key's bytes: for printing `a=crypto` and for the control link.
     pub fn key(&self) -> &[u8] {
-        self.key.get(..self.key_len).unwrap_or_default()
+        self.key.get(..usize::from(self.key_len)).unwrap_or_default()
     }
 
     /// The salt's bytes.
     pub fn salt(&self) -> &[u8] {
-        self.salt.get(..self.salt_len).unwrap_or_default()
+        self.salt.get(..usize::from(self.salt_len)).unwrap_or_default()
     }
 
     /// The identifier that packets carry; empty when they carry none.
@@ -104,7 +105,7 @@ impl MasterKey {
 
     /// Whether key and salt are of the lengths that `profile` wants.
     pub fn fits(&self, profile: Profile) -> bool {
-        self.key_len == profile.key_len() && self.salt_len == profile.salt_len()
+        self.key().len() == profile.key_len() && self.salt().len() == profile.salt_len()
     }
 
     /// The salt, padded with zeros to 112 bits (RFC 7714 §11).

@@ -1,6 +1,6 @@
 //! Master keys in use, with their session keys and packet counts.
 
-use crate::session::{Kind, Session};
+use crate::session::{Kind, Kinds, Session};
 use crate::{KeyError, MasterKey, Policy};
 use prefetch::prefetch;
 
@@ -9,9 +9,9 @@ pub(crate) struct Key {
     master: MasterKey,
     /// Unique inside a context: names the key in [`RateCache`].
     serial: u32,
-    /// Session keys of rate index 0. Boxed: they are large, and a set of keys is moved around.
-    rtp: Box<Session>,
-    rtcp: Box<Session>,
+    /// Session keys of rate index 0, of the kinds that the context deals with.
+    rtp: Option<Session>,
+    rtcp: Option<Session>,
     rtp_packets: u64,
     rtcp_packets: u64,
 }
@@ -28,16 +28,25 @@ pub struct KeyUsage<'a> {
 }
 
 impl Key {
-    pub(crate) fn new(policy: &Policy, master: &MasterKey, serial: u32) -> Self {
-        let session = |kind| Box::new(Session::new(policy.profile, master, kind, 0));
-        Self {
-            rtp: session(Kind::Rtp),
-            rtcp: session(Kind::Rtcp),
-            master: master.clone(),
-            serial,
-            rtp_packets: 0,
-            rtcp_packets: 0,
+    fn new(policy: &Policy, master: &MasterKey, serial: u32, kinds: Kinds) -> Self {
+        let master = master.clone();
+        let mut key = Self { rtp: None, rtcp: None, master, serial, rtp_packets: 0, rtcp_packets: 0 };
+        key.set_kinds(policy, kinds);
+        key
+    }
+
+    fn set_kinds(&mut self, policy: &Policy, kinds: Kinds) {
+        for (kind, session) in [(Kind::Rtp, &mut self.rtp), (Kind::Rtcp, &mut self.rtcp)] {
+            if !kinds.contains(kind) {
+                *session = None;
+            } else if session.is_none() {
+                *session = Some(Session::new(policy.profile, &self.master, kind, 0));
+            }
         }
+    }
+
+    pub(crate) fn master(&self) -> &MasterKey {
+        &self.master
     }
 
     pub(crate) fn usage(&self) -> KeyUsage<'_> {
@@ -50,16 +59,17 @@ impl Key {
         self.rtcp_packets = other.rtcp_packets;
     }
 
-    /// Session keys of rate index 0.
+    /// Session keys of rate index 0. `None`: the context does not deal with that kind.
     #[inline]
-    pub(crate) fn base(&self, kind: Kind) -> &Session {
+    pub(crate) fn base(&self, kind: Kind) -> Option<&Session> {
         match kind {
-            Kind::Rtp => &self.rtp,
-            Kind::Rtcp => &self.rtcp,
+            Kind::Rtp => self.rtp.as_ref(),
+            Kind::Rtcp => self.rtcp.as_ref(),
         }
     }
 
-    /// The session keys for `index`: from the key itself, from `cache`, or derived into `scratch`.
+    /// The session keys for `index`: from the key itself, from `cache`, or derived into `scratch`. `None` as in
+    /// [`Self::base`].
     #[inline]
     pub(crate) fn session<'a>(
         &'a self,
@@ -68,15 +78,16 @@ impl Key {
         index: u64,
         cache: Option<&'a RateCache>,
         scratch: &'a mut Option<Session>,
-    ) -> &'a Session {
+    ) -> Option<&'a Session> {
+        let base = self.base(kind)?;
         let rate_index = rate_index(policy, index);
         if rate_index == 0 {
-            return self.base(kind);
+            return Some(base);
         }
-        match cache.and_then(|cache| cache.find(self.serial, rate_index)) {
+        Some(match cache.and_then(|cache| cache.find(self.serial, rate_index)) {
             Some(session) => session,
             None => scratch.insert(Session::new(policy.profile, &self.master, kind, rate_index)),
-        }
+        })
     }
 
     /// Keeps the session keys for `index` in `cache`, when a key derivation rate makes them differ from the first ones.
@@ -157,29 +168,46 @@ impl RateCache {
 pub(crate) struct Keyring {
     pub(crate) policy: Policy,
     keys: Vec<Key>,
+    kinds: Kinds,
     mki_len: usize,
 }
 
 impl Keyring {
-    /// Checks policy and keys, and derives the session keys. Serials count on from `serial`.
-    pub(crate) fn new(policy: Policy, masters: &[MasterKey], serial: &mut u32) -> Result<Self, KeyError> {
+    /// Checks policy and keys, and derives the session keys of `kinds`. Serials count on from `serial`.
+    pub(crate) fn new(policy: Policy, masters: &[MasterKey], kinds: Kinds, serial: &mut u32) -> Result<Self, KeyError> {
         policy.check()?;
         crate::key::check_keys(policy.profile, masters)?;
         let keys = masters
             .iter()
             .map(|master| {
                 *serial = serial.wrapping_add(1);
-                Key::new(&policy, master, *serial)
+                Key::new(&policy, master, *serial, kinds)
             })
             .collect();
-        Ok(Self { policy, keys, mki_len: masters.first().map_or(0, |master| master.mki().len()) })
+        Ok(Self { policy, keys, kinds, mki_len: masters.first().map_or(0, |master| master.mki().len()) })
+    }
+
+    #[inline]
+    pub(crate) fn kinds(&self) -> Kinds {
+        self.kinds
+    }
+
+    /// Derives the session keys of `kinds` that are not there, and drops those of the other kind.
+    pub(crate) fn set_kinds(&mut self, kinds: Kinds) {
+        self.kinds = kinds;
+        for key in &mut self.keys {
+            key.set_kinds(&self.policy, kinds);
+        }
     }
 
     /// Asks for the memory of the first key; with `sessions`, which wants that memory already there, for its session keys.
     #[inline]
     pub(crate) fn prefetch(&self, sessions: bool) {
         let Some(key) = self.keys.first() else { return };
-        if sessions { prefetch(&*key.rtp, usize::MAX) } else { prefetch(key, usize::MAX) }
+        match &key.rtp {
+            Some(session) if sessions => session.prefetch(),
+            _ => prefetch(key, usize::MAX),
+        }
     }
 
     #[inline]

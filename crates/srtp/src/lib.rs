@@ -10,8 +10,8 @@
 //! * Replay check, then authentication, and only then is an index committed or state created (RFC 3711 §3.3). A packet
 //!   that fails leaves its bytes and the context as they were, but for the bounded allowance of probes.
 //! * No two packets are encrypted under one key, SSRC and index.
-//! * A packet costs no allocation, except the first authentic one of an SSRC under a key. State is bounded by
-//!   [`Policy::max_streams`].
+//! * A packet costs no allocation, except the first authentic one of an SSRC under a key, and except under a key derivation
+//!   rate, where deriving session keys costs more than the memory for them. State is bounded by [`Policy::max_streams`].
 //! * No bytes from the network make it panic.
 //! * Keys have no `Debug`, compare in constant time and are wiped when dropped.
 
@@ -48,4 +48,4 @@ pub use outbound::Outbound;
 pub use policy::{MAX_KEY_DERIVATION_RATE, MAX_SRTCP_LIFETIME, MAX_SRTP_LIFETIME, Policy, RocPolicy};
 pub use profile::Profile;
 pub use rejection::Rejection;
-pub use session::Kind;
+pub use session::{Kind, Kinds};

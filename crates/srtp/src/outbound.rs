@@ -2,7 +2,7 @@
 
 use crate::keyring::{KeyUsage, Keyring};
 use crate::packet::{MAX_PACKET, RtpHeader, Shape, read_rtcp_sender, write_at};
-use crate::session::{Kind, PacketName, Session, Tag};
+use crate::session::{Kind, Kinds, PacketName, Session, Tag};
 use crate::streams::{Stream, Streams};
 use crate::{KeyError, MasterKey, Policy, Rejection, RocPolicy};
 
@@ -30,10 +30,15 @@ pub(crate) struct Planned {
 }
 
 impl Outbound {
-    /// A context without streams.
+    /// A context without streams, for RTP and RTCP.
     pub fn new(policy: Policy, key: &MasterKey) -> Result<Self, KeyError> {
+        Self::with_kinds(policy, key, Kinds::Both)
+    }
+
+    /// The same for packets of these kinds; others are rejected with [`Rejection::NoContext`].
+    pub fn with_kinds(policy: Policy, key: &MasterKey, kinds: Kinds) -> Result<Self, KeyError> {
         let mut serial = 0;
-        let ring = Keyring::new(policy, std::slice::from_ref(key), &mut serial)?;
+        let ring = Keyring::new(policy, std::slice::from_ref(key), kinds, &mut serial)?;
         Ok(Self { ring, streams: Streams::default(), serial, rtcp_index: 0, lifetime_warning: false })
     }
 
@@ -49,7 +54,8 @@ impl Outbound {
     /// receivers: it continues); RTP's counters are the caller's. Under a new key every index is unused; with the same key
     /// nothing that was sent is forgotten.
     pub fn rekey(&mut self, policy: Policy, key: &MasterKey) -> Result<(), KeyError> {
-        let mut ring = Keyring::new(policy, std::slice::from_ref(key), &mut self.serial)?;
+        let kinds = self.ring.kinds();
+        let mut ring = Keyring::new(policy, std::slice::from_ref(key), kinds, &mut self.serial)?;
         if ring.shares_secret_with(&self.ring) {
             ring.inherit(&self.ring);
         } else {
@@ -64,6 +70,11 @@ impl Outbound {
         }
         self.ring = ring;
         Ok(())
+    }
+
+    /// Deals with packets of these kinds from here on.
+    pub fn set_kinds(&mut self, kinds: Kinds) {
+        self.ring.set_kinds(kinds);
     }
 
     /// Protects the RTP packet in the first `len` bytes of `buffer`, in place, under index `roc` * 2^16 + its sequence
@@ -90,6 +101,16 @@ impl Outbound {
     /// Bytes that an RTCP packet grows by.
     pub fn rtcp_overhead(&self) -> usize {
         self.ring.policy.rtcp_overhead(self.ring.mki_len())
+    }
+
+    /// Whether it sends under this key, whatever the MKI.
+    pub fn has_secret(&self, key: &MasterKey) -> bool {
+        self.ring.keys().any(|own| own.master().same_secret(key))
+    }
+
+    /// Whether both send under one key, whatever the MKI.
+    pub fn shares_secret_with(&self, other: &Self) -> bool {
+        self.ring.shares_secret_with(&other.ring)
     }
 
     /// The rollover counter of the highest index sent of that SSRC.
@@ -137,6 +158,9 @@ impl Outbound {
 
     /// Checks that the packet can be protected, and commits its index: from here on the index is used.
     pub(crate) fn plan(&mut self, kind: Kind, buffer: &[u8], len: usize, roc: u32) -> Result<Planned, Rejection> {
+        if !self.ring.kinds().contains(kind) {
+            return Err(Rejection::NoContext);
+        }
         let packet = buffer.get(..len).ok_or(Rejection::TooShort)?;
         let policy = &self.ring.policy;
         let (ssrc, index, shape, encrypted) = match kind {
@@ -191,6 +215,8 @@ impl Outbound {
             self.streams.track(self.streams.find(name.ssrc), name.kind).and_then(|track| track.rates.as_deref())
         };
         let session = key.session(&self.ring.policy, name.kind, name.index, rates, &mut scratch);
+        // Only packets of kinds that there are keys for have been planned.
+        let Some(session) = session else { return };
         session.xor(buffer, shape, name);
         let tag = session.lane(buffer, shape, name).tag();
         self.finish(buffer, planned, &tag);
@@ -205,7 +231,7 @@ impl Outbound {
     /// The session keys, while [`Self::is_plain`].
     #[inline]
     pub(crate) fn plain_session(&self, kind: Kind) -> Option<&Session> {
-        self.ring.key(0).map(|key| key.base(kind))
+        self.ring.key(0)?.base(kind)
     }
 
     /// Writes tag, MKI and trailer.

@@ -27,7 +27,7 @@ pub enum Rejection {
     IndexReused,
     /// The buffer has no room for tag and trailer, or the packet is longer than one IV may encrypt.
     TooLong,
-    /// The job names a context that does not exist.
+    /// The job names a context that does not exist, or one that deals with packets of another kind.
     NoContext,
 }
 

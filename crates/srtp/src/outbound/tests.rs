@@ -181,3 +181,38 @@ proptest! {
         let _ = outbound.protect_rtcp(&mut packet, len);
     }
 }
+
+#[test]
+fn a_context_for_one_kind_takes_no_other_until_it_is_told_to() {
+    let key = master_of(PROFILE, 1);
+    for (kind, other) in [(Kind::Rtp, Kind::Rtcp), (Kind::Rtcp, Kind::Rtp)] {
+        let kinds = Kinds::Only(kind);
+        let mut sender = Outbound::with_kinds(Policy::new(PROFILE), &key, kinds).unwrap();
+        let mut receiver = Inbound::with_kinds(Policy::new(PROFILE), std::slice::from_ref(&key), kinds).unwrap();
+        let seal = |outbound: &mut Outbound, kind, index| match kind {
+            Kind::Rtp => send(outbound, index),
+            Kind::Rtcp => send_rtcp(outbound, SSRC),
+        };
+        let open = |inbound: &mut Inbound, kind, mut packet: Vec<u8>| {
+            let len = packet.len();
+            match kind {
+                Kind::Rtp => inbound.unprotect_rtp(&mut packet, len).map(|_| ()),
+                Kind::Rtcp => inbound.unprotect_rtcp(&mut packet, len).map(|_| ()),
+            }
+        };
+        let sealed = seal(&mut sender, kind, 1).unwrap();
+        assert_eq!(open(&mut receiver, kind, sealed), Ok(()));
+        assert_eq!(seal(&mut sender, other, 2), Err(Rejection::NoContext));
+        let foreign = seal(&mut outbound(Policy::new(PROFILE)), other, 3).unwrap();
+        assert_eq!(open(&mut receiver, other, foreign), Err(Rejection::NoContext));
+
+        sender.set_kinds(Kinds::Both);
+        receiver.set_kinds(Kinds::Both);
+        for (kind, index) in [(kind, 4), (other, 5)] {
+            let sealed = seal(&mut sender, kind, index).unwrap();
+            assert_eq!(open(&mut receiver, kind, sealed), Ok(()), "{kind:?}");
+        }
+        sender.rekey(Policy::new(PROFILE), &master_of(PROFILE, 2)).unwrap();
+        assert!(seal(&mut sender, other, 6).is_ok(), "a new key is for the same kinds");
+    }
+}
