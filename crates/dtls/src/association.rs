@@ -169,6 +169,13 @@ impl Association {
         progress
     }
 
+    /// The handshake is over: forgets what only it needed.
+    pub(crate) fn settle(&mut self) {
+        self.guard.settle();
+        self.engine.settle();
+        self.outbox.shrink_to_fit();
+    }
+
     fn collect(&mut self) {
         while let Some(datagram) = self.engine.poll_outgoing() {
             self.outbox.push_back(datagram);

@@ -6,10 +6,9 @@ use boring::error::ErrorStack;
 use boring::ex_data::Index;
 use boring::pkey::{PKey, Private};
 use boring::ssl::{
-    ClientHello, ExtensionType, SelectCertError, Ssl, SslAlert, SslContext, SslMethod, SslOptions, SslRef,
-    SslSessionCacheMode, SslVerifyError, SslVerifyMode, SslVersion,
+    ClientHello, ExtensionType, SelectCertError, Ssl, SslAlert, SslContext, SslOptions, SslRef, SslSessionCacheMode,
+    SslVerifyError, SslVerifyMode, SslVersion,
 };
-use boring::x509::X509;
 use control::{Fingerprint, HashAlgorithm, Profile, TransportFailure};
 
 use crate::identity::fingerprint_of;
@@ -80,7 +79,7 @@ fn profile_name(profile: Profile) -> Option<&'static str> {
 }
 
 pub(crate) fn build(
-    certificate: &X509,
+    certificate: &[u8],
     key: &PKey<Private>,
     profiles: &[Profile],
     versions: Versions,
@@ -94,13 +93,12 @@ pub(crate) fn build(
         Versions::Dtls12 => (SslVersion::DTLS1_2, SslVersion::DTLS1_2),
         Versions::Dtls13 => (SslVersion::DTLS1_3, SslVersion::DTLS1_3),
     };
-    let mut context = SslContext::builder(SslMethod::dtls())?;
+    let mut context = SslContext::builder(ffi::method())?;
     context.set_min_proto_version(Some(lowest))?;
     context.set_max_proto_version(Some(highest))?;
     context.set_strict_cipher_list(CIPHERS)?;
     context.set_curves_list(GROUPS)?;
-    context.set_certificate(certificate)?;
-    context.set_private_key(key)?;
+    ffi::set_certificate(&mut context, certificate, key)?;
     context.set_tlsext_use_srtp(&names)?;
     // Every association stands alone: a resumed one would skip the certificate, and with it the fingerprint check.
     context.set_options(SslOptions::NO_TICKET);
@@ -117,11 +115,11 @@ pub(crate) fn build(
 /// it counts: it is self-signed. That the peer has its key is shown by the rest of the handshake.
 fn verify(ssl: &mut SslRef) -> Result<(), SslVerifyError> {
     let refused = || SslVerifyError::Invalid(SslAlert::BAD_CERTIFICATE);
-    let certificate = ssl.peer_certificate();
     let index = findings_index().map_err(|_| refused())?;
+    let hash = ssl.ex_data(index).and_then(|findings| findings.fingerprints.first()).map(Fingerprint::hash);
+    let certificate = ffi::peer_certificate(ssl);
+    let presented = certificate.zip(hash).and_then(|(certificate, hash)| fingerprint_of(certificate, hash).ok());
     let findings = ssl.ex_data_mut(index).ok_or_else(refused)?;
-    let hash = findings.fingerprints.first().map(Fingerprint::hash);
-    let presented = certificate.zip(hash).and_then(|(certificate, hash)| fingerprint_of(&certificate, hash).ok());
     match presented {
         Some(presented) if findings.fingerprints.contains(&presented) => {
             findings.matched = Some(presented.hash());

@@ -352,12 +352,12 @@ impl Endpoint {
 
     /// The next datagram to send.
     pub fn poll_transmit(&mut self) -> Option<Transmit> {
-        self.transmits.pop_front()
+        pop_frugally(&mut self.transmits)
     }
 
     /// The next event.
     pub fn poll_event(&mut self) -> Option<EndpointEvent> {
-        self.events.pop_front()
+        pop_frugally(&mut self.events)
     }
 
     /// Draws the consequences of a call into the association at `index`.
@@ -382,7 +382,10 @@ impl Endpoint {
     }
 
     fn keyed(&mut self, index: usize, established: Established) {
-        let association = self.associations.swap_remove(index);
+        let mut association = self.associations.swap_remove(index);
+        association.settle();
+        self.setup.fingerprints = Vec::new();
+        self.refused = VecDeque::new();
         let Established { profile, version, hash, inbound, outbound } = established;
         let remote = association.remote;
         tracing::debug!(%remote, ?profile, version, "DTLS association is complete");
@@ -429,6 +432,15 @@ impl Endpoint {
         self.phase = Phase::Over;
         self.events.push_back(EndpointEvent::Failed { failure, remote });
     }
+}
+
+/// An endpoint lives as long as its call and talks at the beginning: an empty queue keeps no memory.
+fn pop_frugally<T>(queue: &mut VecDeque<T>) -> Option<T> {
+    let first = queue.pop_front();
+    if queue.is_empty() {
+        *queue = VecDeque::new();
+    }
+    first
 }
 
 /// How much a failure tells an operator, by rank.

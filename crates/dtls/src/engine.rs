@@ -293,6 +293,16 @@ impl Engine {
         ffi::handshake_read_sequence(self.stream.ssl())
     }
 
+    /// The handshake is over: forgets what only it needed.
+    pub(crate) fn settle(&mut self) {
+        self.stream.get_mut().outgoing.shrink_to_fit();
+        if let Ok(index) = findings_index()
+            && let Some(findings) = self.stream.ssl_mut().ex_data_mut(index)
+        {
+            findings.fingerprints = Vec::new();
+        }
+    }
+
     fn set_clock(&self, now: Instant) {
         ffi::set_clock(CLOCK_ORIGIN.saturating_add(now.saturating_duration_since(self.origin)));
     }

@@ -6,7 +6,9 @@ use std::cell::Cell;
 use std::ffi::{c_int, c_void};
 use std::time::Duration;
 
-use boring::ssl::{SslContextBuilder, SslRef};
+use boring::error::ErrorStack;
+use boring::pkey::{PKey, Private};
+use boring::ssl::{SslContextBuilder, SslMethod, SslRef};
 use foreign_types_shared::ForeignTypeRef;
 
 thread_local! {
@@ -53,6 +55,56 @@ pub(crate) fn install_certificate_request_note(context: &mut SslContextBuilder) 
 /// Whether an engine on this thread was asked for its certificate since the last call. A server engine always says so.
 pub(crate) fn take_certificate_requested() -> bool {
     CERTIFICATE_REQUESTED.replace(false)
+}
+
+/// DTLS with certificates as bytes: nothing of the peer's but its public key is parsed, and no parsed form is kept. Where
+/// `boring` would want X.509 of such a context it panics; this crate does not ask.
+pub(crate) fn method() -> SslMethod {
+    // SAFETY: BoringSSL's methods are static.
+    unsafe { SslMethod::from_ptr(boring_sys::DTLS_with_buffers_method()) }
+}
+
+/// Presents this certificate (DER) to peers.
+pub(crate) fn set_certificate(
+    context: &mut SslContextBuilder,
+    certificate: &[u8],
+    key: &PKey<Private>,
+) -> Result<(), ErrorStack> {
+    // SAFETY: the slice is live, and copied.
+    let buffer =
+        unsafe { boring_sys::CRYPTO_BUFFER_new(certificate.as_ptr(), certificate.len(), std::ptr::null_mut()) };
+    if buffer.is_null() {
+        return Err(ErrorStack::get());
+    }
+    // SAFETY: context, buffer and key are live; the call takes references of its own to the buffer and the key, and ours
+    // to the buffer, which nothing uses after, is given back.
+    let set = unsafe {
+        let set = boring_sys::SSL_CTX_set_chain_and_key(
+            context.as_ptr(),
+            &raw const buffer,
+            1,
+            key.as_ptr(),
+            std::ptr::null(),
+        );
+        boring_sys::CRYPTO_BUFFER_free(buffer);
+        set
+    };
+    if set == 1 { Ok(()) } else { Err(ErrorStack::get()) }
+}
+
+/// The peer's own certificate (DER), for as long as the engine is left alone. `None` while it has sent none.
+pub(crate) fn peer_certificate(ssl: &SslRef) -> Option<&[u8]> {
+    // SAFETY: `ssl` is live and only read. The chain is null or a live stack of buffers, whose first is the peer's own; it
+    // and its bytes belong to the engine's session, which nobody can change while `ssl` is borrowed.
+    unsafe {
+        let chain = boring_sys::SSL_get0_peer_certificates(ssl.as_ptr());
+        if chain.is_null() || boring_sys::OPENSSL_sk_num(chain.cast()) == 0 {
+            return None;
+        }
+        let own: *const boring_sys::CRYPTO_BUFFER = boring_sys::OPENSSL_sk_value(chain.cast(), 0).cast();
+        let (bytes, length) = (boring_sys::CRYPTO_BUFFER_data(own), boring_sys::CRYPTO_BUFFER_len(own));
+        Some(std::slice::from_raw_parts(bytes, length))
+    }
 }
 
 /// Time to the first retransmission of a flight, in milliseconds; doubled with each further one.

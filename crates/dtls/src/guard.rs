@@ -195,13 +195,24 @@ pub struct Guard {
     left: Allowance,
     refilled: Instant,
     /// What the first fragment of a message said of it, by `message_seq` modulo its size.
-    shapes: [Option<(u16, u8, usize)>; 8],
+    shapes: Option<Box<[Option<Shape>; SHAPES]>>,
 }
+
+/// `message_seq`, type and length of a handshake message.
+type Shape = (u16, u8, usize);
+
+/// Messages whose shapes are remembered.
+const SHAPES: usize = 8;
 
 impl Guard {
     /// `role` is ours.
     pub fn new(now: Instant, role: DtlsRole) -> Self {
-        Self { role, left: BURST, refilled: now, shapes: [None; 8] }
+        Self { role, left: BURST, refilled: now, shapes: None }
+    }
+
+    /// The handshake is over: what comes from here on is encrypted.
+    pub fn settle(&mut self) {
+        self.shapes = None;
     }
 
     /// The records of a datagram that the engine may see, as a datagram. `None`: none of them.
@@ -241,8 +252,8 @@ impl Guard {
             }
             if ahead.is_some() {
                 awaited = true;
-                let slot = usize::from(fragment.sequence) % self.shapes.len();
-                let Some(shape) = self.shapes.get_mut(slot) else {
+                let slot = usize::from(fragment.sequence) % SHAPES;
+                let Some(shape) = self.shapes.get_or_insert_default().get_mut(slot) else {
                     return false;
                 };
                 let this = (fragment.sequence, fragment.kind, fragment.message_len);

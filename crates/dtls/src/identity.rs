@@ -61,7 +61,8 @@ pub struct Identity {
 }
 
 struct Shared {
-    certificate: X509,
+    /// DER.
+    certificate: Vec<u8>,
     key: PKey<Private>,
     fingerprints: [Fingerprint; 4],
     contexts: Mutex<Vec<(Vec<Profile>, Versions, SslContext)>>,
@@ -86,6 +87,7 @@ impl Identity {
     }
 
     fn from_parts(certificate: X509, key: PKey<Private>) -> Result<Self, Error> {
+        let certificate = certificate.to_der()?;
         let fingerprints = [
             fingerprint_of(&certificate, HashAlgorithm::Sha224)?,
             fingerprint_of(&certificate, HashAlgorithm::Sha256)?,
@@ -150,8 +152,8 @@ fn unix(time: &boring::asn1::Asn1TimeRef) -> Result<i64, ErrorStack> {
     Ok(i64::from(since.days) * 86_400 + i64::from(since.secs))
 }
 
-/// A certificate's fingerprint (RFC 8122 §5).
-pub(crate) fn fingerprint_of(certificate: &X509, hash: HashAlgorithm) -> Result<Fingerprint, ErrorStack> {
+/// Fingerprint of a certificate in DER (RFC 8122 §5).
+pub(crate) fn fingerprint_of(certificate: &[u8], hash: HashAlgorithm) -> Result<Fingerprint, ErrorStack> {
     let digest = match hash {
         HashAlgorithm::Sha1 => MessageDigest::sha1(),
         HashAlgorithm::Sha224 => MessageDigest::sha224(),
@@ -159,7 +161,7 @@ pub(crate) fn fingerprint_of(certificate: &X509, hash: HashAlgorithm) -> Result<
         HashAlgorithm::Sha384 => MessageDigest::sha384(),
         HashAlgorithm::Sha512 => MessageDigest::sha512(),
     };
-    let digest = certificate.digest(digest)?;
+    let digest = boring::hash::hash(digest, certificate)?;
     Ok(Fingerprint::new(hash, &digest).expect("a digest has the length of its hash"))
 }
 
@@ -178,7 +180,7 @@ mod tests {
     #[test]
     fn the_certificate_is_p256_version_3_self_signed_and_valid_since_yesterday() {
         let identity = Identity::generate().unwrap();
-        let certificate = &identity.shared.certificate;
+        let certificate = &X509::from_der(&identity.shared.certificate).unwrap();
         assert_eq!(certificate.public_key().unwrap().bits(), 256);
         assert!(certificate.verify(&identity.shared.key).unwrap());
         let now = Asn1Time::days_from_now(0).unwrap();
@@ -191,7 +193,7 @@ mod tests {
     #[test]
     fn a_certificate_with_the_key_of_another_one_is_refused() {
         let (one, other) = (Identity::generate().unwrap(), Identity::generate().unwrap());
-        let certificate = one.shared.certificate.to_pem().unwrap();
+        let certificate = X509::from_der(&one.shared.certificate).unwrap().to_pem().unwrap();
         let pem = |identity: &Identity| identity.shared.key.private_key_to_pem_pkcs8().unwrap();
         let same = Identity::from_pem(&certificate, &pem(&one)).unwrap();
         assert_eq!(same.fingerprint(HashAlgorithm::Sha256), one.fingerprint(HashAlgorithm::Sha256));
