@@ -6,14 +6,13 @@
 
 use std::time::Instant;
 
-use control::{BranchId, IceState, KeyingState, MasterKey, Policy, TransportPlan};
-use srtp::ContextId;
+use control::{BranchId, IceState, KeyingState, TransportPlan};
 
 use crate::handshake::Handle;
 use crate::path::Path;
 use crate::queue::ShortQueue;
 use crate::streams::StreamsIn;
-use crate::transport::{Association, EARLY_DTLS, EARLY_MEDIA, Ingress, Transport};
+use crate::transport::{Association, EARLY_DTLS, EARLY_MEDIA, HandshakeKeys, Ingress, Parked, PeerKeys, Transport};
 
 /// A branch that does not stand in front.
 pub(crate) struct Branch {
@@ -21,20 +20,19 @@ pub(crate) struct Branch {
     pub(crate) plan: Option<TransportPlan>,
     pub(crate) path: Path,
     pub(crate) ingress: Ingress,
-    pub(crate) association: Option<Association>,
+    pub(crate) association: Option<Box<Association>>,
     pub(crate) handshake_waiting: usize,
     pub(crate) early_media: ShortQueue,
     pub(crate) streams_in: StreamsIn,
-    pub(crate) parked: Option<(ContextId, (Policy, Vec<MasterKey>))>,
+    pub(crate) parked: Option<Box<Parked>>,
     pub(crate) early_dtls: ShortQueue,
     source: u64,
     ice: IceState,
     rekeyed: Option<Instant>,
     succession: bool,
     keying: KeyingState,
-    handshake_key: Option<(Policy, MasterKey)>,
-    peer_handshake_key: Option<(Policy, MasterKey)>,
-    former_keys: Option<(Policy, Vec<MasterKey>)>,
+    handshake_keys: Option<Box<HandshakeKeys>>,
+    former_keys: Option<Box<PeerKeys>>,
     closed_by_peer: bool,
 }
 
@@ -48,17 +46,16 @@ impl Branch {
             ingress: Ingress::Closed,
             association: None,
             handshake_waiting: 0,
-            early_media: ShortQueue::new(EARLY_MEDIA.0, EARLY_MEDIA.1),
+            early_media: ShortQueue::new(&EARLY_MEDIA),
             streams_in: StreamsIn::default(),
             parked: None,
-            early_dtls: ShortQueue::new(EARLY_DTLS.0, EARLY_DTLS.1),
+            early_dtls: ShortQueue::new(&EARLY_DTLS),
             source,
             ice: if plan.ice.is_some() { IceState::Waiting } else { IceState::Off },
             rekeyed: None,
             succession: false,
             keying: KeyingState::Pending,
-            handshake_key: None,
-            peer_handshake_key: None,
+            handshake_keys: None,
             former_keys: None,
             closed_by_peer: false,
         }
@@ -66,7 +63,7 @@ impl Branch {
 
     /// Its handshake has ended well.
     pub(crate) fn has_handshake_key(&self) -> bool {
-        self.handshake_key.is_some()
+        self.handshake_keys.is_some()
     }
 }
 
@@ -90,15 +87,14 @@ impl Transport {
         swap(&mut self.rekeyed, &mut branch.rekeyed);
         swap(&mut self.succession, &mut branch.succession);
         swap(&mut self.keying, &mut branch.keying);
-        swap(&mut self.handshake_key, &mut branch.handshake_key);
-        swap(&mut self.peer_handshake_key, &mut branch.peer_handshake_key);
+        swap(&mut self.handshake_keys, &mut branch.handshake_keys);
         swap(&mut self.former_keys, &mut branch.former_keys);
         swap(&mut self.closed_by_peer, &mut branch.closed_by_peer);
     }
 
     /// Where the association of this name is. `None`: it was given up.
     pub(crate) fn holder(&self, handle: Handle) -> Option<Holder> {
-        let is = |association: &Option<Association>| association.as_ref().is_some_and(|it| it.handle == handle);
+        let is = |association: &Option<Box<Association>>| association.as_ref().is_some_and(|it| it.handle == handle);
         if is(&self.association) {
             return Some(Holder::Front);
         }

@@ -11,7 +11,7 @@ use arrayvec::ArrayVec;
 use control::{MasterKey, Policy, RocPolicy, Verdict};
 use datagram::{BATCH_CAPACITY, Datagram, PortId, SendRight};
 use rtp::Class;
-use srtp::{ContextId, Contexts, Job, KeyError, Kind, Outbound, Rejection};
+use srtp::{ContextId, Contexts, Job, KeyError, Kind, Kinds, Outbound, Rejection};
 
 use crate::streams::StreamsOut;
 
@@ -25,25 +25,33 @@ pub(crate) struct Outbounds {
     contexts: Contexts<Outbound>,
 }
 
+impl Outbounds {
+    /// Whether that context sends under this key.
+    fn has_secret(&self, context: ContextId, key: &MasterKey) -> bool {
+        self.contexts.get(context).is_some_and(|outbound| outbound.has_secret(key))
+    }
+}
+
 /// The way out of one transport. What every packet needs comes first.
 #[repr(C)]
 pub(crate) struct Egress {
     right: SendRight,
     protection: Protection,
-    /// The last context and its key. It stays when the leg stops being keyed: should the same key come back, its indices
-    /// must not begin anew.
-    context: Option<(ContextId, MasterKey)>,
+    /// The last context. It stays when the leg stops being keyed: should the same key come back, its indices must not begin
+    /// anew.
+    context: Option<ContextId>,
     /// Contexts of keys that other branches of the same offer send under, the one used last at the end.
     shelf: Vec<Shelved>,
     /// The offer has several answers: no context is thrown away, since another branch may send under its key.
     forked: bool,
+    /// What the port carries.
+    kinds: Kinds,
 }
 
 /// A context whose branch is not the one that media goes to. Should its key come back, with this branch or another one
 /// that chose the same suite of our offer, its indices must not begin anew.
 struct Shelved {
     context: ContextId,
-    key: MasterKey,
     streams: StreamsOut,
 }
 
@@ -67,7 +75,14 @@ impl Egress {
 
     /// No media leaves until a plan has said how.
     pub(crate) fn new(right: SendRight) -> Self {
-        Self { right, protection: Protection::Unkeyed, context: None, shelf: Vec::new(), forked: false }
+        Self {
+            right,
+            protection: Protection::Unkeyed,
+            context: None,
+            shelf: Vec::new(),
+            forked: false,
+            kinds: Kinds::Both,
+        }
     }
 
     /// True when media can leave.
@@ -110,6 +125,20 @@ impl Egress {
         self.protection = Protection::Unkeyed;
     }
 
+    /// What the port carries from here on.
+    pub(crate) fn set_kinds(&mut self, outbounds: &mut Outbounds, kinds: Kinds) {
+        if self.kinds == kinds {
+            return;
+        }
+        self.kinds = kinds;
+        let shelved = self.shelf.iter().map(|shelved| shelved.context);
+        for id in self.context.into_iter().chain(shelved) {
+            if let Some(outbound) = outbounds.contexts.get_mut(id) {
+                outbound.set_kinds(kinds);
+            }
+        }
+    }
+
     /// A key for a new context: nothing of a former one goes on, unless it had this very key. Where a context is made,
     /// the rollover counters of `streams` begin at 0.
     pub(crate) fn set_key(
@@ -119,20 +148,19 @@ impl Egress {
         key: &MasterKey,
         streams: &mut StreamsOut,
     ) -> Result<(), KeyError> {
-        if let Some((id, former)) = &self.context
-            && same_secret(former, key)
-            && let Some(outbound) = outbounds.contexts.get_mut(*id)
+        if let Some(id) = self.context
+            && let Some(outbound) = outbounds.contexts.get_mut(id).filter(|outbound| outbound.has_secret(key))
         {
             outbound.rekey(policy, key)?;
-            self.protection = Protection::Keyed(*id);
+            self.protection = Protection::Keyed(id);
             return Ok(());
         }
         if self.forked {
             self.shelve(outbounds, streams.clone());
         }
-        let shelved = self.shelf.iter().position(|shelved| same_secret(&shelved.key, key));
+        let shelved = self.shelf.iter().position(|shelved| outbounds.has_secret(shelved.context, key));
         let context = match shelved.map(|place| self.shelf.remove(place)) {
-            Some(Shelved { context, streams: own, .. }) => {
+            Some(Shelved { context, streams: own }) => {
                 if let Some(outbound) = outbounds.contexts.get_mut(context) {
                     outbound.rekey(policy, key)?;
                 }
@@ -140,12 +168,12 @@ impl Egress {
                 context
             }
             None => {
-                let context = outbounds.contexts.insert(Outbound::new(policy, key)?);
+                let context = outbounds.contexts.insert(Outbound::with_kinds(policy, key, self.kinds)?);
                 streams.restart();
                 context
             }
         };
-        if let Some((former, _)) = self.context.replace((context, key.clone())) {
+        if let Some(former) = self.context.replace(context) {
             outbounds.contexts.remove(former);
         }
         self.protection = Protection::Keyed(context);
@@ -163,13 +191,11 @@ impl Egress {
     ) -> Result<(), KeyError> {
         if let Protection::Keyed(id) = self.protection
             && !self.forked
-            && !self.shelf.iter().any(|shelved| same_secret(&shelved.key, key))
+            && !self.shelf.iter().any(|shelved| outbounds.has_secret(shelved.context, key))
             && let Some(outbound) = outbounds.contexts.get_mut(id)
         {
-            let begins = policy.roc_on_rekey == RocPolicy::Reset
-                && self.context.as_ref().is_none_or(|(_, former)| !same_secret(former, key));
+            let begins = policy.roc_on_rekey == RocPolicy::Reset && !outbound.has_secret(key);
             outbound.rekey(policy, key)?;
-            self.context = Some((id, key.clone()));
             if begins {
                 streams.restart();
             }
@@ -184,10 +210,9 @@ impl Egress {
         self.forked = forked;
     }
 
-    /// Every context that this transport has sent under or may, with its key.
-    fn contexts(&self) -> impl Iterator<Item = (ContextId, &MasterKey)> {
-        let shelved = self.shelf.iter().map(|shelved| (shelved.context, &shelved.key));
-        self.context.iter().map(|(context, key)| (*context, key)).chain(shelved)
+    /// Every context that this transport has sent under or may.
+    fn contexts(&self) -> impl Iterator<Item = ContextId> {
+        self.context.into_iter().chain(self.shelf.iter().map(|shelved| shelved.context))
     }
 
     /// Media goes to another branch: the context stays aside with its streams, and there is no key until one is set.
@@ -197,11 +222,11 @@ impl Egress {
     }
 
     fn shelve(&mut self, outbounds: &mut Outbounds, streams: StreamsOut) {
-        let Some((context, key)) = self.context.take() else { return };
+        let Some(context) = self.context.take() else { return };
         if self.shelf.len() >= MAX_SHELVED {
             outbounds.contexts.remove(self.shelf.remove(0).context);
         }
-        self.shelf.push(Shelved { context, key, streams });
+        self.shelf.push(Shelved { context, streams });
     }
 
     /// True once, when the key has protected 90 % of what it may.
@@ -215,7 +240,7 @@ impl Egress {
         for shelved in &self.shelf {
             outbounds.contexts.remove(shelved.context);
         }
-        if let Some((context, _)) = self.context {
+        if let Some(context) = self.context {
             outbounds.contexts.remove(context);
         }
         self.right.port()
@@ -261,12 +286,16 @@ pub(crate) enum Content {
 /// What one transport of a call has used of a key, the others with the same key use no more. A key belongs to a section:
 /// when RTP and RTCP come together or part (RFC 5761), or a bundle does (RFC 9143), another port goes on with it.
 pub(crate) fn share_usage<'a>(outbounds: &mut Outbounds, egresses: impl Iterator<Item = &'a Egress>) {
-    let contexts: Vec<(ContextId, &MasterKey)> = egresses.flat_map(Egress::contexts).collect();
-    for &(from, key) in &contexts {
-        let Some(source) = outbounds.contexts.get_mut(from) else { continue };
+    let contexts: Vec<ContextId> = egresses.flat_map(Egress::contexts).collect();
+    for &from in &contexts {
+        let Some(source) = outbounds.contexts.get(from) else { continue };
         let rtcp_index = source.rtcp_index();
         let rtp: Vec<(u32, u64)> = source.highest_indices().collect();
-        for &(to, _) in contexts.iter().filter(|(to, other)| *to != from && same_secret(other, key)) {
+        let shares = |to: &ContextId| {
+            *to != from && outbounds.contexts.get(*to).is_some_and(|other| other.shares_secret_with(source))
+        };
+        let sharing: Vec<ContextId> = contexts.iter().copied().filter(shares).collect();
+        for to in sharing {
             let Some(target) = outbounds.contexts.get_mut(to) else { continue };
             target.advance_rtcp_index(rtcp_index);
             for &(ssrc, index) in &rtp {
@@ -336,11 +365,6 @@ pub(crate) fn depart(outbounds: &mut Outbounds, departures: &mut [Departure<'_>]
             Err(rejection) => outgoing_verdict(rejection),
         };
     }
-}
-
-/// Whatever their MKI.
-fn same_secret(one: &MasterKey, other: &MasterKey) -> bool {
-    one.key() == other.key() && one.salt() == other.salt()
 }
 
 fn outgoing_verdict(rejection: Rejection) -> Verdict {

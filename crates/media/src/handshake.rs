@@ -144,7 +144,8 @@ impl Output {
 pub struct Handshakes {
     identity: Identity,
     mtu: usize,
-    endpoints: HashMap<Handle, Entry>,
+    /// Boxed: a table has room for more than it holds.
+    endpoints: HashMap<Handle, Box<Entry>>,
     timeouts: BTreeSet<(Instant, Handle)>,
     outputs: VecDeque<Output>,
 }
@@ -237,7 +238,7 @@ impl Handshakes {
                 if let Some(remote) = start.remote {
                     endpoint.start(now, remote);
                 }
-                self.endpoints.insert(handle, Entry { endpoint, timeout: None });
+                self.endpoints.insert(handle, Box::new(Entry { endpoint, timeout: None }));
             }
             Err(error) => {
                 tracing::warn!(?handle, %error, "a DTLS endpoint could not be made");

@@ -16,8 +16,9 @@ const LONGEST: Duration = Duration::from_secs(10);
 /// The round trip of one transport.
 #[derive(Default)]
 pub(crate) struct RoundTrip {
-    sent: [Option<SenderReport>; REMEMBERED],
-    next: usize,
+    /// Made when the first RTCP leaves: many ports carry none.
+    sent: Option<Box<[Option<SenderReport>; REMEMBERED]>>,
+    next: u8,
     latest: Option<Duration>,
 }
 
@@ -38,12 +39,13 @@ impl RoundTrip {
     /// Takes in RTCP that is about to leave, not encrypted yet.
     pub(crate) fn sending(&mut self, now: Instant, bytes: &[u8]) {
         let Some(compound) = RtcpCompound::parse(bytes) else { return };
+        let sent = self.sent.get_or_insert_default();
         for packet in compound.packets() {
             if let (Some(information), Some(ssrc)) = (packet.sender_information(), packet.sender_ssrc())
-                && let Some(place) = self.sent.get_mut(self.next)
+                && let Some(place) = sent.get_mut(usize::from(self.next))
             {
                 *place = Some(SenderReport { ssrc, middle: (information.ntp_timestamp >> 16) as u32, at: now });
-                self.next = (self.next + 1) % REMEMBERED;
+                self.next = (self.next + 1) % REMEMBERED as u8;
             }
         }
     }
@@ -52,7 +54,7 @@ impl RoundTrip {
     pub(crate) fn received(&mut self, now: Instant, compound: RtcpCompound<'_>) {
         for block in compound.packets().flat_map(|packet| packet.report_blocks()).filter(|block| block.last_sr != 0) {
             let answered = |report: &&SenderReport| report.ssrc == block.ssrc && report.middle == block.last_sr;
-            let Some(report) = self.sent.iter().flatten().find(answered) else { continue };
+            let Some(report) = self.sent.iter().flat_map(|sent| sent.iter().flatten()).find(answered) else { continue };
             let kept = Duration::from_nanos(u64::from(block.delay_since_last_sr) * 1_000_000_000 / 65_536);
             let round_trip = now.saturating_duration_since(report.at).checked_sub(kept);
             if let Some(round_trip) = round_trip.filter(|round_trip| *round_trip <= LONGEST) {

@@ -18,12 +18,13 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use control::{
-    CallKey, CallStatistics, Counters, Event, IceState, Plan, TransportEvent, TransportId, Verdict, VerdictCounts,
+    CallKey, CallStatistics, Counters, Event, IceState, TransportEvent, TransportId, Verdict, VerdictCounts,
 };
 use datagram::{Batch, PortId, SendRight};
 use ice::IceEvent;
 use slab::Slab;
 use srtp::{ContextId, Contexts, Inbound};
+use zeroize::Zeroizing;
 
 use crate::egress::Outbounds;
 use crate::handshake::{Handle, Input};
@@ -120,13 +121,36 @@ pub struct Shard {
 }
 
 struct Call {
-    transports: BTreeMap<TransportId, usize>,
-    plan: Option<Plan>,
+    /// Name and slot. Few, and in the order of their names.
+    transports: Vec<(TransportId, usize)>,
+    /// Of the plan that was last applied. `None`: there was none.
+    media_timeout: Option<Option<Duration>>,
+    /// Of the same plan.
+    memo: Zeroizing<Box<[u8]>>,
     /// Idle time counts from here, or from the last packet if that is later.
     idle_since: Instant,
     idle_said: bool,
     /// It cannot be idle before, whatever comes.
     quiet_until: Option<Instant>,
+}
+
+impl Call {
+    fn slot(&self, id: TransportId) -> Option<usize> {
+        let place = self.transports.binary_search_by_key(&id, |&(known, _)| known).ok()?;
+        self.transports.get(place).map(|&(_, slot)| slot)
+    }
+
+    /// Returns the slot that the transport had before.
+    fn insert(&mut self, id: TransportId, slot: usize) -> Option<usize> {
+        match self.transports.binary_search_by_key(&id, |&(known, _)| known) {
+            Ok(place) => self.transports.get_mut(place).map(|(_, known)| std::mem::replace(known, slot)),
+            Err(place) => {
+                self.transports.reserve_exact(1);
+                self.transports.insert(place, (id, slot));
+                None
+            }
+        }
+    }
 }
 
 /// A DTLS datagram on its way out.
@@ -188,13 +212,14 @@ impl Shard {
         // Slots stay far below 2^32: each of them is an open port.
         self.ports.insert(port, slot as u32);
         let entry = self.calls.entry(call).or_insert_with(|| Call {
-            transports: BTreeMap::new(),
-            plan: None,
+            transports: Vec::new(),
+            media_timeout: None,
+            memo: Zeroizing::default(),
             idle_since: now,
             idle_said: false,
             quiet_until: None,
         });
-        if let Some(former) = entry.transports.insert(transport, slot) {
+        if let Some(former) = entry.insert(transport, slot) {
             self.close(former);
         }
         self.ticks.begin(now);
@@ -205,7 +230,7 @@ impl Shard {
     pub fn remove(&mut self, now: Instant, call: CallKey) {
         let Some(statistics) = self.statistics(now, call) else { return };
         if let Some(entry) = self.calls.remove(&call) {
-            for slot in entry.transports.into_values() {
+            for (_, slot) in entry.transports {
                 self.close(slot);
             }
         }
@@ -218,7 +243,7 @@ impl Shard {
     /// A call as it stands. `None`: there is no such call.
     pub fn statistics(&self, now: Instant, call: CallKey) -> Option<CallStatistics> {
         let call = self.calls.get(&call)?;
-        let transports = call.transports.values().filter_map(|&slot| self.transports.get(slot));
+        let transports = call.transports.iter().filter_map(|&(_, slot)| self.transports.get(slot));
         Some(CallStatistics { transports: transports.map(|transport| transport.statistics(now)).collect() })
     }
 
@@ -237,11 +262,6 @@ impl Shard {
     /// Every call.
     pub fn calls(&self) -> impl Iterator<Item = CallKey> + '_ {
         self.calls.keys().copied()
-    }
-
-    /// The plan that was last applied to a call, its memo included.
-    pub fn plan(&self, call: CallKey) -> Option<&Plan> {
-        self.calls.get(&call)?.plan.as_ref()
     }
 
     /// Open transports.
@@ -286,7 +306,7 @@ impl Shard {
         let front = (transport.ingress, transport.parked.as_ref(), transport.association.as_ref());
         let others = branches.iter().map(|it| (it.ingress, it.parked.as_ref(), it.association.as_ref()));
         for (ingress, parked, association) in std::iter::once(front).chain(others) {
-            self.release_branch(ingress, parked.map(|(context, _)| *context), association.map(|it| it.handle));
+            self.release_branch(ingress, parked.map(|parked| parked.context), association.map(|it| it.handle));
         }
         let port = transport.egress.close(&mut self.outbounds);
         self.ports.remove(transport.port);

@@ -11,23 +11,23 @@ use control::{
 use datagram::{PortId, SendRight};
 use prefetch::prefetch;
 use rtp::Class;
-use srtp::ContextId;
+use srtp::{ContextId, Kind, Kinds};
 
 use crate::branch::Branch;
 use crate::egress::Egress;
 use crate::handshake::Handle;
 use crate::latch::Latch;
 use crate::path::Path;
-use crate::queue::ShortQueue;
+use crate::queue::{Bounds, ShortQueue};
 use crate::round_trip::RoundTrip;
 use crate::route::{Route, RtcpRoute};
 use crate::samples::Allowance;
 use crate::streams::{StreamsIn, StreamsOut};
 
 /// DTLS that comes before the role is known.
-pub(crate) const EARLY_DTLS: (usize, usize) = (8, 16 * 1024);
+pub(crate) static EARLY_DTLS: Bounds = Bounds { datagrams: 8, bytes: 16 * 1024 };
 /// SRTP that comes before its keys: 200 ms of one audio stream and more.
-pub(crate) const EARLY_MEDIA: (usize, usize) = (32, 32 * 1024);
+pub(crate) static EARLY_MEDIA: Bounds = Bounds { datagrams: 32, bytes: 32 * 1024 };
 
 /// After this long, new keys are nothing new.
 const SETTLED: Duration = Duration::from_secs(5);
@@ -75,16 +75,12 @@ pub(crate) struct Transport {
     pub(crate) plan: Option<TransportPlan>,
     pub(crate) branch: BranchId,
     pub(crate) ice: IceState,
-    /// A context whose SDES keys signalling took away: should they come back, its replay windows must not begin anew.
-    pub(crate) parked: Option<(ContextId, (Policy, Vec<MasterKey>))>,
+    pub(crate) parked: Option<Box<Parked>>,
     pub(crate) keying: KeyingState,
-    /// What a handshake gave us to send with.
-    pub(crate) handshake_key: Option<(Policy, MasterKey)>,
-    /// What a handshake gave the peer to send with, for examination.
-    pub(crate) peer_handshake_key: Option<(Policy, MasterKey)>,
+    pub(crate) handshake_keys: Option<Box<HandshakeKeys>>,
     /// The peer's keys before its latest ones, for examination.
-    pub(crate) former_keys: Option<(Policy, Vec<MasterKey>)>,
-    pub(crate) association: Option<Association>,
+    pub(crate) former_keys: Option<Box<PeerKeys>>,
+    pub(crate) association: Option<Box<Association>>,
     pub(crate) early_dtls: ShortQueue,
     pub(crate) early_media: ShortQueue,
     /// Datagrams of this transport in the queue for the handshake thread.
@@ -94,11 +90,33 @@ pub(crate) struct Transport {
     pub(crate) rtcp_out: Counters,
     pub(crate) datagrams_in: Counters,
     pub(crate) datagrams_out: Counters,
-    pub(crate) checks: CheckCounts,
+    /// Where there is ICE.
+    pub(crate) checks: Option<Box<CheckCounts>>,
     pub(crate) last_rejection: Option<Rejected>,
     pub(crate) unclaimed_payload_type: Option<u8>,
     pub(crate) examinations: Allowance,
     suspected: Vec<Suspected>,
+}
+
+/// The keys that a peer sends with.
+pub(crate) struct PeerKeys {
+    pub(crate) policy: Policy,
+    pub(crate) keys: Vec<MasterKey>,
+}
+
+/// A context whose SDES keys signalling took away: should they come back, its replay windows must not begin anew.
+pub(crate) struct Parked {
+    pub(crate) context: ContextId,
+    pub(crate) keys: Vec<MasterKey>,
+}
+
+/// What a handshake has given.
+pub(crate) struct HandshakeKeys {
+    pub(crate) policy: Policy,
+    /// To send with.
+    pub(crate) own: MasterKey,
+    /// To the peer, for examination.
+    pub(crate) peers: MasterKey,
 }
 
 /// What examinations have found.
@@ -181,11 +199,11 @@ impl Transport {
             rekeyed: None,
             succession: false,
             keying: KeyingState::Pending,
-            handshake_key: None,
+            handshake_keys: None,
             association: None,
             closed_by_peer: false,
-            early_dtls: ShortQueue::new(EARLY_DTLS.0, EARLY_DTLS.1),
-            early_media: ShortQueue::new(EARLY_MEDIA.0, EARLY_MEDIA.1),
+            early_dtls: ShortQueue::new(&EARLY_DTLS),
+            early_media: ShortQueue::new(&EARLY_MEDIA),
             handshake_waiting: 0,
             routes: Vec::new(),
             rtcp_routes: Vec::new(),
@@ -199,15 +217,36 @@ impl Transport {
             datagrams_in: Counters::default(),
             datagrams_out: Counters::default(),
             verdicts: VerdictCounts::default(),
-            checks: CheckCounts::default(),
+            checks: None,
             last_rejection: None,
             unclaimed_payload_type: None,
             round_trip: RoundTrip::default(),
-            peer_handshake_key: None,
             former_keys: None,
             examinations: Allowance::default(),
             suspected: Vec::new(),
         }
+    }
+
+    /// What the port carries.
+    pub(crate) fn kinds(&self) -> Kinds {
+        match self.component {
+            Component::Rtp => Kinds::Only(Kind::Rtp),
+            Component::Rtcp => Kinds::Only(Kind::Rtcp),
+            Component::Muxed | Component::Datagrams => Kinds::Both,
+        }
+    }
+
+    /// The receiving contexts of all its branches.
+    pub(crate) fn inbounds(&self) -> impl Iterator<Item = ContextId> {
+        let front = (self.ingress, self.parked.as_ref());
+        let others = self.branches.iter().map(|branch| (branch.ingress, branch.parked.as_ref()));
+        std::iter::once(front).chain(others).flat_map(|(ingress, parked)| {
+            let current = match ingress {
+                Ingress::Keyed { context, .. } => Some(context),
+                _ => None,
+            };
+            [current, parked.map(|parked| parked.context)].into_iter().flatten()
+        })
     }
 
     /// Asks for what every packet needs that comes in here. The verdict of one that is forwarded is counted first.
@@ -248,7 +287,7 @@ impl Transport {
     pub(crate) fn update_handshake_state(&mut self) {
         let Some(association) = &self.association else { return };
         if matches!(self.keying, KeyingState::Handshake(_)) {
-            self.keying = KeyingState::Handshake(match association {
+            self.keying = KeyingState::Handshake(match **association {
                 Association { role_known: None, .. } => DtlsState::AwaitingRole,
                 Association { started: false, .. } => DtlsState::AwaitingPath,
                 Association { started: true, .. } => DtlsState::InProgress,
@@ -302,7 +341,7 @@ impl Transport {
                 (Path::Latch(latch), Some(_)) => latch.state(),
                 _ => LatchState::Off,
             },
-            checks: self.checks,
+            checks: self.checks.as_deref().copied().unwrap_or_default(),
             dtls: self.dtls_progress(),
             last_rtp_age: self.streams_in.heard().map(|heard| now.saturating_duration_since(heard)),
             last_rejection: self.last_rejection.map(|rejected| LastRejection {
@@ -318,9 +357,9 @@ impl Transport {
 
     /// The keys of a handshake are not in use any more.
     pub(crate) fn retire_handshake_keys(&mut self) {
-        self.handshake_key = None;
-        if let Some((policy, key)) = self.peer_handshake_key.take() {
-            self.former_keys = Some((policy, vec![key]));
+        if let Some(keys) = self.handshake_keys.take() {
+            let HandshakeKeys { policy, peers, .. } = *keys;
+            self.former_keys = Some(Box::new(PeerKeys { policy, keys: vec![peers] }));
         }
     }
 

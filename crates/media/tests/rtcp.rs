@@ -10,14 +10,18 @@ use datagram::PortId;
 fn two_port_call() -> (Bench, [PortId; 3], Peer, Peer, Peer) {
     let mut bench = Bench::new();
     let ports = [bench.open(1), bench.open(2), bench.open(3)];
+    bench.apply(&two_port_plan());
+    (bench, ports, Peer::new(1, GCM, 11, 12), Peer::new(2, CM, 21, 22), Peer::new(3, CM, 21, 22))
+}
+
+fn two_port_plan() -> Plan {
     let mut rtp = transport(2, Some(address(2)), sdes(CM, 21, 22));
     rtp.component = Component::Rtp;
     let mut rtcp = transport(3, Some(address(3)), sdes(CM, 21, 22));
     rtcp.component = Component::Rtcp;
     let out = FlowPlan { egress_rtcp: TransportId(3), ..flow(1, 1, 2) };
     let back = FlowPlan { ingress_rtcp: TransportId(3), ..flow(2, 2, 1) };
-    bench.apply(&plan(vec![transport(1, Some(address(1)), sdes(GCM, 11, 12)), rtp, rtcp], vec![out, back]));
-    (bench, ports, Peer::new(1, GCM, 11, 12), Peer::new(2, CM, 21, 22), Peer::new(3, CM, 21, 22))
+    plan(vec![transport(1, Some(address(1)), sdes(GCM, 11, 12)), rtp, rtcp], vec![out, back])
 }
 
 #[test]
@@ -44,7 +48,7 @@ fn srtcp_index(packet: &[u8]) -> u32 {
 #[test]
 fn no_srtcp_index_comes_again_when_rtp_and_rtcp_come_together_and_part() {
     let (mut bench, ports, mut browser, mut phone, mut phone_rtcp) = two_port_call();
-    let apart = bench.shard.plan(CALL).unwrap().clone();
+    let apart = two_port_plan();
     let mut indices = Vec::new();
     let mut report = |bench: &mut Bench, receiver: &mut Peer| {
         let report = browser.protect_rtcp(&receiver_report(5, 7, 1));
@@ -69,7 +73,7 @@ fn no_srtcp_index_comes_again_when_rtp_and_rtcp_come_together_and_part() {
 #[test]
 fn an_index_used_on_one_port_is_not_used_on_another_under_the_same_key() {
     let (mut bench, ports, mut browser, mut phone, _) = two_port_call();
-    let apart = bench.shard.plan(CALL).unwrap().clone();
+    let apart = two_port_plan();
     let recorded = browser.arrival(ports[0], 5, 10, 0);
     assert_eq!(phone.open(&bench.deliver(&[recorded])), [rtp(5, 10)]);
     // As when a bundle parts: another port goes on with the key, and a stream of the same SSRC begins anew there.

@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use control::{CallKey, FlowId, IceState, Plan, TransportId, TransportPlan};
+use zeroize::Zeroizing;
 
 use super::Shard;
 use crate::path::Path;
@@ -16,11 +17,12 @@ impl Shard {
         let Some(entry) = self.calls.get_mut(&call) else { return };
         let unwanted: Vec<usize> = entry
             .transports
-            .extract_if(.., |id, _| !plan.transports.iter().any(|transport| transport.id == *id))
+            .extract_if(.., |(id, _)| !plan.transports.iter().any(|transport| transport.id == *id))
             .map(|(_, slot)| slot)
             .collect();
-        let before = entry.plan.replace(plan.clone());
-        if before.is_none_or(|before| before.media_timeout != plan.media_timeout) {
+        entry.memo = Zeroizing::new(plan.memo.as_slice().into());
+        let before = entry.media_timeout.replace(plan.media_timeout);
+        if before.is_none_or(|before| before != plan.media_timeout) {
             entry.idle_since = now;
             entry.idle_said = false;
             entry.quiet_until = None;
@@ -41,12 +43,12 @@ impl Shard {
     fn share_usage(&mut self, call: CallKey, unwanted: &[usize]) {
         let Self { calls, transports, outbounds, .. } = self;
         let Some(entry) = calls.get(&call) else { return };
-        let slots = entry.transports.values().chain(unwanted);
-        crate::egress::share_usage(outbounds, slots.filter_map(|&slot| Some(&transports.get(slot)?.egress)));
+        let slots = entry.transports.iter().map(|&(_, slot)| slot).chain(unwanted.iter().copied());
+        crate::egress::share_usage(outbounds, slots.filter_map(|slot| Some(&transports.get(slot)?.egress)));
     }
 
     fn slot(&self, call: CallKey, id: TransportId) -> Option<usize> {
-        self.calls.get(&call)?.transports.get(&id).copied()
+        self.calls.get(&call)?.slot(id)
     }
 
     fn apply_transport(&mut self, now: Instant, slot: usize, plan: &TransportPlan) {
@@ -68,12 +70,24 @@ impl Shard {
             return;
         }
         let before = transport.plan.replace(plan.clone());
-        transport.component = plan.component;
+        if transport.component != plan.component {
+            transport.component = plan.component;
+            let kinds = transport.kinds();
+            transport.egress.set_kinds(&mut self.outbounds, kinds);
+            for context in transport.inbounds() {
+                if let Some(inbound) = self.inbounds.get_mut(context) {
+                    inbound.set_kinds(kinds);
+                }
+            }
+        }
         match &before {
             Some(before) => transport.path.update(now, before, plan),
             // The path of one more answer to an offer was made with what was known before.
             None if transport.in_front && transport.branches.is_empty() => transport.path = Path::new(plan),
             None => {}
+        }
+        if plan.ice.is_some() {
+            transport.checks.get_or_insert_default();
         }
         transport.ice = match (&transport.path, transport.ice) {
             (Path::Latch(_), _) => IceState::Off,
@@ -93,8 +107,8 @@ impl Shard {
     /// Compiles the flows anew. What was learnt of streams stays where its flow stays.
     fn apply_flows(&mut self, call: CallKey, plan: &Plan) {
         let Some(entry) = self.calls.get(&call) else { return };
-        let find = |id: TransportId| entry.transports.get(&id).copied();
-        for (&id, &slot) in &entry.transports {
+        let find = |id: TransportId| entry.slot(id);
+        for &(id, slot) in &entry.transports {
             let Some(transport) = self.transports.get_mut(slot) else { continue };
             let routes = Route::compile(plan.flows.iter().filter(|flow| flow.ingress_rtp == id), find);
             let former: Vec<FlowId> = transport.routes.iter().map(|route| route.flow).collect();
@@ -105,19 +119,17 @@ impl Shard {
             transport.streams_in.rebind(rebound);
             transport.branches.iter_mut().for_each(|branch| branch.streams_in.rebind(rebound));
             transport.routes = routes;
-            transport.rtcp_routes = plan
-                .flows
-                .iter()
-                .filter(|flow| flow.ingress_rtcp == id)
-                .map(|flow| RtcpRoute {
-                    flow: flow.id,
-                    egress: find(flow.egress_rtcp),
-                    egress_rtp: find(flow.egress_rtp),
-                    ingress_rtp: find(flow.ingress_rtp),
-                    policy: flow.rtcp,
-                    echo: flow.echo.clone(),
-                })
-                .collect();
+            let rtcp = plan.flows.iter().filter(|flow| flow.ingress_rtcp == id);
+            let mut rtcp_routes = Vec::with_capacity(rtcp.clone().count());
+            rtcp_routes.extend(rtcp.map(|flow| RtcpRoute {
+                flow: flow.id,
+                egress: find(flow.egress_rtcp),
+                egress_rtp: find(flow.egress_rtp),
+                ingress_rtp: find(flow.ingress_rtp),
+                policy: flow.rtcp,
+                echo: flow.echo.clone(),
+            }));
+            transport.rtcp_routes = rtcp_routes;
         }
     }
 }

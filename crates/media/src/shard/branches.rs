@@ -16,7 +16,7 @@ use super::Shard;
 use super::receive::{Step, Trust, incoming_verdict};
 use crate::branch::{Branch, Holder};
 use crate::path::Path;
-use crate::transport::{Ingress, Transport};
+use crate::transport::{HandshakeKeys, Ingress, Transport};
 
 /// A receiving context that a packet may be meant for.
 struct Candidate {
@@ -81,9 +81,10 @@ impl Shard {
                 let (policy, key) = &keys.outbound;
                 transport.egress.set_key(&mut self.outbounds, policy.clone(), key, &mut transport.streams_out)
             }
-            Some(Keying::Dtls(_)) => match &transport.handshake_key {
-                Some((policy, key)) => {
-                    transport.egress.set_key(&mut self.outbounds, policy.clone(), key, &mut transport.streams_out)
+            Some(Keying::Dtls(_)) => match &transport.handshake_keys {
+                Some(keys) => {
+                    let HandshakeKeys { policy, own, .. } = &**keys;
+                    transport.egress.set_key(&mut self.outbounds, policy.clone(), own, &mut transport.streams_out)
                 }
                 None => Ok(()),
             },
@@ -117,7 +118,7 @@ impl Shard {
             let unwanted = |branch: &Branch| !wanted.iter().any(|plan| plan.branch == branch.id);
             let Some(place) = transport.branches.iter().position(unwanted) else { return };
             let branch = transport.branches.remove(place);
-            let parked = branch.parked.as_ref().map(|(context, _)| *context);
+            let parked = branch.parked.as_ref().map(|parked| parked.context);
             self.release_branch(branch.ingress, parked, branch.association.as_ref().map(|it| it.handle));
         }
     }

@@ -7,7 +7,7 @@ use srtp::Kind;
 
 use super::Shard;
 use crate::examine::{Evidence, Finding, Keys, Leg, Origin};
-use crate::transport::{Ingress, Transport};
+use crate::transport::{Ingress, PeerKeys, Transport};
 
 /// Keys of other transports of the call that a packet is tried against.
 const MAX_OTHERS: usize = 32;
@@ -86,15 +86,16 @@ impl Shard {
 
     fn other_keys(&self, transport: &Transport) -> Vec<(Hypothesis, Policy, MasterKey)> {
         let mut others = Vec::new();
-        if let Some((policy, keys)) = &transport.former_keys {
+        if let Some(former) = &transport.former_keys {
+            let PeerKeys { policy, keys } = &**former;
             others.extend(keys.iter().map(|key| (Hypothesis::PreviousKey, policy.clone(), key.clone())));
         }
         if let Some((policy, key)) = transport.outbound_key() {
             others.push((Hypothesis::OurKey, policy, key.clone()));
         }
         let call = self.calls.get(&transport.call);
-        let slots = call.into_iter().flat_map(|call| call.transports.values());
-        for other in slots.filter_map(|&slot| self.transports.get(slot)) {
+        let slots = call.into_iter().flat_map(|call| &call.transports);
+        for other in slots.filter_map(|&(_, slot)| self.transports.get(slot)) {
             let Some(leg) = other.plan.as_ref().map(|plan| plan.leg) else { continue };
             if transport.plan.as_ref().is_some_and(|plan| plan.leg == leg) || others.len() >= MAX_OTHERS {
                 continue;
@@ -117,8 +118,8 @@ impl Transport {
         match &self.plan.as_ref()?.keying {
             Keying::Sdes(keys) => keys.inbound.as_ref().map(|(policy, keys)| (policy.clone(), keys.as_slice())),
             Keying::Dtls(_) => {
-                let (policy, key) = self.peer_handshake_key.as_ref()?;
-                Some((policy.clone(), std::slice::from_ref(key)))
+                let keys = self.handshake_keys.as_ref()?;
+                Some((keys.policy.clone(), std::slice::from_ref(&keys.peers)))
             }
             _ => None,
         }
@@ -128,7 +129,7 @@ impl Transport {
     fn outbound_key(&self) -> Option<(Policy, &MasterKey)> {
         match &self.plan.as_ref()?.keying {
             Keying::Sdes(keys) => Some((keys.outbound.0.clone(), &keys.outbound.1)),
-            Keying::Dtls(_) => self.handshake_key.as_ref().map(|(policy, key)| (policy.clone(), key)),
+            Keying::Dtls(_) => self.handshake_keys.as_ref().map(|keys| (keys.policy.clone(), &keys.own)),
             _ => None,
         }
     }

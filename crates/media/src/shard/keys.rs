@@ -14,7 +14,7 @@ use super::{Flight, Shard};
 use crate::branch::Holder;
 use crate::handshake::{Input, Keyed, Output, Start};
 use crate::path::Path;
-use crate::transport::{Association, Ingress, Transport};
+use crate::transport::{Association, HandshakeKeys, Ingress, Parked, PeerKeys, Transport};
 
 impl Shard {
     /// The next message to a handshake thread. Take it only while that thread has room, or hand it back.
@@ -193,7 +193,7 @@ impl Shard {
             },
             _ => 6,
         };
-        let front = rank(&transport.plan, &transport.path, transport.handshake_key.is_some());
+        let front = rank(&transport.plan, &transport.path, transport.handshake_keys.is_some());
         let others = transport.branches.iter().enumerate();
         let best = others
             .map(|(place, branch)| (rank(&branch.plan, &branch.path, branch.has_handshake_key()), place))
@@ -252,8 +252,9 @@ impl Shard {
         let Some(transport) = self.transports.get_mut(slot) else { return };
         if let (Ingress::Keyed { context, .. }, Some(inbound)) = (transport.ingress, &keys.inbound) {
             transport.ingress = Ingress::Closed;
-            if let Some((former, _)) = transport.parked.replace((context, inbound.clone())) {
-                self.inbounds.remove(former);
+            let parked = Box::new(Parked { context, keys: inbound.1.clone() });
+            if let Some(former) = transport.parked.replace(parked) {
+                self.inbounds.remove(former.context);
             }
         }
     }
@@ -303,7 +304,8 @@ impl Shard {
         let former = before.and_then(|before| before.inbound.as_ref());
         if former != keys.inbound.as_ref() {
             if let Some(former) = former {
-                transport.former_keys = Some(former.clone());
+                let (policy, keys) = former.clone();
+                transport.former_keys = Some(Box::new(PeerKeys { policy, keys }));
             }
             match (&keys.inbound, transport.ingress) {
                 (Some((policy, keys)), Ingress::Keyed { context, .. }) => {
@@ -317,17 +319,17 @@ impl Shard {
                     let parked = transport.parked.take();
                     let shares = |parked: &MasterKey| keys.iter().any(|key| key.key() == parked.key());
                     let context = match parked {
-                        Some((context, (_, parked))) if parked.iter().any(shares) => {
-                            if let Some(inbound) = inbounds.get_mut(context) {
+                        Some(parked) if parked.keys.iter().any(shares) => {
+                            if let Some(inbound) = inbounds.get_mut(parked.context) {
                                 inbound.succeed(policy.clone(), keys)?;
                             }
-                            context
+                            parked.context
                         }
                         parked => {
-                            if let Some((context, _)) = parked {
-                                inbounds.remove(context);
+                            if let Some(parked) = parked {
+                                inbounds.remove(parked.context);
                             }
-                            inbounds.insert(Inbound::new(policy.clone(), keys)?)
+                            inbounds.insert(Inbound::with_kinds(policy.clone(), keys, transport.kinds())?)
                         }
                     };
                     transport.ingress = Ingress::Keyed { context, window: policy.replay_window as u64 };
@@ -354,7 +356,7 @@ impl Shard {
             let handle = self.new_handle(slot);
             if let Some(transport) = self.transports.get_mut(slot) {
                 transport.keying = KeyingState::Handshake(DtlsState::AwaitingRole);
-                transport.association = Some(Association {
+                transport.association = Some(Box::new(Association {
                     handle,
                     generation: plan.generation,
                     role_known: None,
@@ -363,7 +365,7 @@ impl Shard {
                     datagrams_in: 0,
                     client_hellos_in: 0,
                     datagrams_out: 0,
-                });
+                }));
                 transport.early_dtls.clear();
                 if matches!(transport.ingress, Ingress::Closed) {
                     transport.ingress = Ingress::Awaiting;
@@ -392,12 +394,12 @@ impl Shard {
                 }
                 context
             }
-            None => inbounds.insert(Inbound::new(policy.clone(), keys)?),
+            None => inbounds.insert(Inbound::with_kinds(policy.clone(), keys, transport.kinds())?),
         };
         transport.ingress = Ingress::Keyed { context, window: policy.replay_window as u64 };
         transport.retire_handshake_keys();
-        transport.peer_handshake_key = Some((policy.clone(), keyed.inbound.clone()));
-        transport.handshake_key = Some((policy.clone(), keyed.outbound.clone()));
+        let (own, peers) = (keyed.outbound.clone(), keyed.inbound.clone());
+        transport.handshake_keys = Some(Box::new(HandshakeKeys { policy: policy.clone(), own, peers }));
         if transport.in_front {
             transport.egress.set_key(outbounds, policy, &keyed.outbound, &mut transport.streams_out)?;
         }

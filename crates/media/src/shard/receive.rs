@@ -163,7 +163,7 @@ impl Shard {
                 self.counters.stun_out += 1;
             }
         }
-        count_check(&mut transport.checks, verdict, source);
+        transport.checks.iter_mut().for_each(|checks| count_check(checks, verdict, source));
         self.follow_ice(now, slot);
         match verdict {
             StunVerdict::Answered | StunVerdict::Keepalive | StunVerdict::RoleConflict => Verdict::Stun,

@@ -20,13 +20,11 @@ impl Shard {
         let (mut page, mut bytes) = (Vec::new(), 0);
         while page.len() < PAGE_CALLS && bytes < PAGE_BYTES {
             let Some((&key, call)) = calls.next() else { break };
-            let plan = call.plan.as_ref();
-            let memo = plan.map(|plan| plan.memo.clone()).unwrap_or_default();
-            bytes += memo.len();
+            bytes += call.memo.len();
             page.push(CallSnapshot {
                 call: key,
-                media_timeout: plan.and_then(|plan| plan.media_timeout),
-                memo,
+                media_timeout: call.media_timeout.flatten(),
+                memo: call.memo.to_vec(),
                 statistics: self.statistics(now, key).unwrap_or_default(),
             });
         }

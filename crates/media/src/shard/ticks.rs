@@ -118,14 +118,14 @@ impl Shard {
             if call.quiet_until.is_some_and(|until| now < until) {
                 continue;
             }
-            let Some(timeout) = call.plan.as_ref().and_then(|plan| plan.media_timeout) else {
+            let Some(timeout) = call.media_timeout.flatten() else {
                 let gone = self.unattended_since.map(|since| now.saturating_duration_since(since.max(call.idle_since)));
                 if gone.is_some_and(|gone| gone >= self.config.unattended) {
                     over.push(key);
                 }
                 continue;
             };
-            let heard = call.transports.values().filter_map(|&slot| transports.get(slot)?.last_packet).max();
+            let heard = call.transports.iter().filter_map(|&(_, slot)| transports.get(slot)?.last_packet).max();
             let since = heard.map_or(call.idle_since, |heard| heard.max(call.idle_since));
             let idle = now.saturating_duration_since(since) >= timeout;
             if idle && self.unattended_since.is_some() {
