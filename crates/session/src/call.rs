@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
-use control::{CallKey, OpenPort, Plan, RequestId, SecuredBy, TransportFailure, TransportId, WorkerId};
+use control::{CallKey, OpenPort, RequestId, SecuredBy, TransportFailure, TransportId, WorkerId};
 
 use zeroize::Zeroizing;
 
@@ -25,18 +25,18 @@ pub(crate) struct Call {
     pub(crate) last_signal_at: Instant,
     pub(crate) negotiated: Negotiated,
     /// What the worker was told last.
-    pub(crate) applied: Option<Plan>,
-    pub(crate) waiting: Option<Waiting>,
+    pub(crate) applied: Option<Applied>,
+    pub(crate) waiting: Option<Box<Waiting>>,
     /// The worker has opened ports for it, and so knows it.
     pub(crate) opened: bool,
     /// Requests that came while ports were being bound.
     pub(crate) queue: VecDeque<(Token, Request)>,
     pub(crate) questions: Vec<Question>,
     pub(crate) phase: Phase,
-    pub(crate) observed: BTreeMap<TransportId, Box<Observed>>,
+    pub(crate) observed: BTreeMap<TransportId, Observed>,
     pub(crate) ledger: Vec<LedgerEntry>,
     /// `delete-delay` of an offer or answer.
-    pub(crate) delete_delay: Option<std::time::Duration>,
+    pub(crate) delete_delay: Option<Duration>,
     /// Where the timer queue has this call.
     pub(crate) timer: Option<Instant>,
     /// Counts the memos of this call: the highest is the newest.
@@ -45,6 +45,14 @@ pub(crate) struct Call {
     pub(crate) signalling: Zeroizing<Vec<u8>>,
     /// Digest of what the last memo said.
     pub(crate) remembered: Option<u64>,
+}
+
+/// What is remembered of a plan that a worker has.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Applied {
+    /// Of all but its memo.
+    pub(crate) digest: u64,
+    pub(crate) media_timeout: Option<Duration>,
 }
 
 /// A negotiation whose ports are being bound.
@@ -143,7 +151,7 @@ impl Call {
         if !self.negotiated.is_answered() {
             return Some((self.last_signal_at + timeouts.offer, EndReason::OfferTimeout));
         }
-        let held = self.applied.as_ref().is_none_or(|plan| plan.media_timeout.is_none());
+        let held = self.applied.is_none_or(|plan| plan.media_timeout.is_none());
         held.then(|| (self.last_signal_at + timeouts.hold, EndReason::MediaTimeout))
     }
 

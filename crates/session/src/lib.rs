@@ -21,6 +21,7 @@ mod carried;
 mod config;
 mod echo;
 mod edits;
+mod kept;
 mod layout;
 mod leg;
 mod memo;

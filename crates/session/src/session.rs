@@ -9,11 +9,14 @@
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::time::{Instant, SystemTime};
 
-use control::{CallKey, CallStatistics, Command, Event, Plan, RequestId, WorkerId};
+use control::wire;
+use control::{CallKey, CallStatistics, Command, Event, RequestId, WorkerId};
 
 use zeroize::Zeroizing;
 
-use crate::call::{Call, Phase};
+use crate::call::{Applied, Call, Phase};
+use crate::kept::{Census, Kept};
+use crate::leg::digest;
 use crate::memo::{self, Memo};
 use crate::negotiate::Desk;
 use crate::ports::PortPool;
@@ -72,7 +75,7 @@ pub struct Session {
     clocks: Clocks,
     secrets: Secrets,
     pool: PortPool,
-    calls: HashMap<CallKey, Box<Call>>,
+    calls: HashMap<CallKey, Kept>,
     by_call_id: HashMap<String, CallKey>,
     /// Deadlines; one for each call at most.
     timers: BTreeSet<(Instant, CallKey)>,
@@ -175,7 +178,7 @@ impl Session {
         if timeouts_differ {
             let keys: Vec<CallKey> = self.calls.keys().copied().collect();
             for call in keys {
-                if let Some(call) = self.calls.remove(&call) {
+                if let Some(call) = self.take(call) {
                     self.keep(call);
                 }
             }
@@ -190,7 +193,7 @@ impl Session {
                 break;
             }
             self.timers.remove(&(at, key));
-            if let Some(mut call) = self.calls.remove(&key) {
+            if let Some(mut call) = self.take(key) {
                 call.timer = None;
                 self.expire(now, call);
             }
@@ -209,23 +212,26 @@ impl Session {
 
     /// Every call, oldest first.
     pub fn calls(&self) -> Vec<CallSummary> {
-        self.by_age().into_iter().map(crate::report::summary).collect()
+        self.by_age().into_iter().filter_map(Kept::look).map(|call| crate::report::summary(&call)).collect()
     }
 
     /// One call in full.
     pub fn call(&self, call_id: &str) -> Option<CallView> {
-        let call = self.calls.get(self.by_call_id.get(call_id)?)?;
-        Some(crate::report::view(call, &self.config))
+        let call = self.calls.get(self.by_call_id.get(call_id)?)?.look()?;
+        Some(crate::report::view(&call, &self.config))
     }
 
     /// Totals over all calls.
     pub fn statistics(&self, now: Instant) -> SessionStatistics {
-        let calls = self.by_age();
+        let listed = self.by_call_id.values().filter_map(|key| self.calls.get(key)).map(Kept::census);
+        let (calls, sum) = listed.fold((0, Census::default()), |(calls, sum), one| {
+            (calls + 1, Census { legs: sum.legs + one.legs, transports: sum.transports + one.transports })
+        });
         SessionStatistics {
             uptime: now.saturating_duration_since(self.clocks.instant),
-            calls: calls.len() as u64,
-            legs: calls.iter().map(|call| call.negotiated.legs.iter().filter(|leg| !leg.gone).count() as u64).sum(),
-            transports: calls.iter().map(|call| call.negotiated.transports.len() as u64).sum(),
+            calls,
+            legs: sum.legs,
+            transports: sum.transports,
             ..self.statistics.clone()
         }
     }
@@ -240,9 +246,9 @@ impl Session {
         self.pool.in_use()
     }
 
-    fn by_age(&self) -> Vec<&Call> {
-        let mut calls: Vec<&Call> = self.by_call_id.values().filter_map(|key| Some(&**self.calls.get(key)?)).collect();
-        calls.sort_by_key(|call| (call.created_at, call.key));
+    fn by_age(&self) -> Vec<&Kept> {
+        let mut calls: Vec<&Kept> = self.by_call_id.values().filter_map(|key| self.calls.get(key)).collect();
+        calls.sort_by_key(|call| (call.created_at(), call.key()));
         calls
     }
 
@@ -280,6 +286,21 @@ impl Session {
         self.outputs.push_back(Output::Reply(token, reply));
     }
 
+    /// Takes a call out of the table, whole.
+    fn take(&mut self, key: CallKey) -> Option<Box<Call>> {
+        let kept = self.calls.remove(&key)?;
+        let (worker, call_id) = (kept.worker(), kept.call_id().to_owned());
+        match kept.unpack() {
+            Ok(call) => Some(call),
+            Err(error) => {
+                tracing::error!(call = call_id, %error, "a call's own record cannot be read back; it ends");
+                self.by_call_id.remove(&call_id);
+                self.command(worker, Command::Remove { call: key });
+                None
+            }
+        }
+    }
+
     /// Puts a call back into the table, with its timer.
     fn keep(&mut self, mut call: Box<Call>) {
         let deadline = call.next_deadline(&self.config.timeouts);
@@ -290,7 +311,7 @@ impl Session {
         if let Some(at) = deadline {
             self.timers.insert((at, call.key));
         }
-        self.calls.insert(call.key, call);
+        self.calls.insert(call.key, Kept::new(call));
     }
 
     /// Forgets a call that has no ports.
@@ -306,10 +327,11 @@ impl Session {
     /// Tells the worker what is wanted now, if that is something else than before.
     fn apply(&mut self, now: Instant, call: &mut Call, even_if_equal: bool) {
         let mut plan = crate::plan::plan(&mut call.negotiated, &self.config.timeouts, &self.config.defaults);
-        let equal = call.applied.as_ref().is_some_and(|applied| is_equal(applied, &plan));
+        let applied = Applied { digest: digest(&wire::to_bytes(&plan)), media_timeout: plan.media_timeout };
+        let equal = call.applied == Some(applied);
         let essence = self.config.split.then(|| memo::essence(call));
         if call.opened && (!equal || even_if_equal || essence != call.remembered) {
-            call.applied = Some(plan.clone());
+            call.applied = Some(applied);
             call.remembered = essence;
             if self.config.split {
                 call.revision += 1;
@@ -348,8 +370,4 @@ impl Session {
             self.removed(now, call, None);
         }
     }
-}
-
-fn is_equal(one: &Plan, other: &Plan) -> bool {
-    one.transports == other.transports && one.flows == other.flows && one.media_timeout == other.media_timeout
 }

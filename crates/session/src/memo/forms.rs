@@ -3,6 +3,7 @@
 use control::wire;
 
 use super::Memo;
+use crate::call::Observed;
 use crate::carried::Carried;
 use crate::layout;
 use crate::leg::{
@@ -34,6 +35,7 @@ control::wire! {
     }
     struct Negotiated { legs, dialogs, transports, next_transport, flows, answers, traffic_class, treatments }
     struct Transport { leg, local }
+    struct Observed { remote, secured_by, failure }
     struct Leg {
         tag,
         branch,

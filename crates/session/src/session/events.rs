@@ -19,7 +19,7 @@ impl Session {
             | Event::Idle { call }
             | Event::Removed { call, .. } => *call,
         };
-        let Some(mut call) = self.calls.remove(&key) else {
+        let Some(mut call) = self.take(key) else {
             if matches!(event, Event::Idle { .. }) {
                 self.note_idle(worker, key);
             }

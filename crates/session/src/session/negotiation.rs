@@ -96,7 +96,7 @@ impl Session {
         call.delete_delay = work.options.delete_delay.or(call.delete_delay);
         let deadline = now + self.config.timeouts.worker;
         let request = RequestId(0);
-        let waiting = Waiting { token, request, draft, work, wanted, warnings, notes, attempts: 1, deadline };
+        let waiting = Box::new(Waiting { token, request, draft, work, wanted, warnings, notes, attempts: 1, deadline });
         if waiting.wanted.is_empty() {
             self.finish(now, call, waiting);
         } else {
@@ -115,7 +115,7 @@ impl Session {
             .then(|| Reply::Sdp(RewrittenSdp { sdp: negotiation.sdp.clone(), warnings }))
     }
 
-    fn open(&mut self, mut call: Box<Call>, mut waiting: Waiting) {
+    fn open(&mut self, mut call: Box<Call>, mut waiting: Box<Waiting>) {
         waiting.request = self.request_id();
         let ports = waiting.wanted.clone();
         self.command(call.worker, Command::Open { request: waiting.request, call: call.key, ports });
@@ -124,7 +124,7 @@ impl Session {
     }
 
     /// The ports are open (or none was needed): the draft becomes the state.
-    pub(super) fn finish(&mut self, now: Instant, mut call: Box<Call>, mut waiting: Waiting) {
+    pub(super) fn finish(&mut self, now: Instant, mut call: Box<Call>, mut waiting: Box<Waiting>) {
         let instance = self.instance.clone();
         let mut desk = self.desk(now, call.worker);
         let written = match waiting.work.kind {
@@ -169,7 +169,7 @@ impl Session {
     }
 
     /// The draft is dropped. Ports that the worker may have opened for it are closed by telling it what held before.
-    pub(super) fn abandon(&mut self, now: Instant, mut call: Box<Call>, waiting: Waiting, refusal: Refusal) {
+    pub(super) fn abandon(&mut self, now: Instant, mut call: Box<Call>, waiting: Box<Waiting>, refusal: Refusal) {
         self.release(&waiting.wanted);
         self.reply(waiting.token, Err(refusal));
         if !call.opened {
@@ -209,7 +209,7 @@ impl Session {
     }
 
     /// As [`Session::abandon`], when the worker has said that nothing is open.
-    fn abandon_closed(&mut self, now: Instant, call: Box<Call>, mut waiting: Waiting, refusal: Refusal) {
+    fn abandon_closed(&mut self, now: Instant, call: Box<Call>, mut waiting: Box<Waiting>, refusal: Refusal) {
         let wanted = std::mem::take(&mut waiting.wanted);
         self.release(&wanted);
         self.abandon(now, call, waiting, refusal);

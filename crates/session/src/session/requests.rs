@@ -48,7 +48,7 @@ impl Session {
             | Request::Unsubscribe(Unsubscribe { call_id, .. }) => call_id.as_str(),
             Request::Remember(remember) => return self.remember(now, token, remember),
             Request::List { limit } => {
-                let ids = self.by_age().into_iter().take(*limit).map(|call| call.call_id.clone()).collect();
+                let ids = self.by_age().into_iter().take(*limit).map(|call| call.call_id().to_owned()).collect();
                 return self.reply(token, Ok(Reply::List(ids)));
             }
             Request::Statistics => {
@@ -62,7 +62,7 @@ impl Session {
         if let Some(refusal) = self.media_refusal() {
             return self.reply(token, Err(refusal));
         }
-        let known = self.by_call_id.get(call_id).copied().and_then(|key| self.calls.remove(&key));
+        let known = self.by_call_id.get(call_id).copied().and_then(|key| self.take(key));
         match (known, request) {
             (Some(mut call), request) if call.waiting.is_some() => {
                 if call.queue.len() < MAX_QUEUE {
@@ -144,7 +144,7 @@ impl Session {
 
     /// Kept at once, whatever else is under way: a memo that is made from here on has it.
     fn remember(&mut self, now: Instant, token: Token, remember: &Remember) {
-        let known = self.by_call_id.get(&remember.call_id).copied().and_then(|key| self.calls.remove(&key));
+        let known = self.by_call_id.get(&remember.call_id).copied().and_then(|key| self.take(key));
         let Some(mut call) = known else { return self.reply(token, Err(Refusal::UnknownCallId)) };
         call.signalling.clone_from(&remember.state);
         // While ports are being bound, a plan without them would close them again.

@@ -18,6 +18,7 @@ use control::{CallKey, CallSnapshot, Command, KeyingState, RequestId, WorkerId};
 
 use super::{Output, Session};
 use crate::call::{Call, Observed, Phase};
+use crate::kept::Kept;
 use crate::memo::Memo;
 use crate::ports::PortPool;
 use crate::{EndReason, LedgerNote, Refusal};
@@ -52,7 +53,7 @@ impl Session {
         self.left_behind.clear();
         let keys: Vec<CallKey> = self.calls.keys().copied().collect();
         for key in keys {
-            let Some(mut call) = self.calls.remove(&key) else { continue };
+            let Some(mut call) = self.take(key) else { continue };
             if !matches!(call.phase, Phase::Removing { .. }) {
                 call.note(self.wall(now), "", LedgerNote::Ended(EndReason::PumpLost));
                 call.phase = Phase::Removing { deadline: now, reason: EndReason::PumpLost, reply: None };
@@ -149,10 +150,10 @@ impl Session {
         let (seen, restored) = (std::mem::take(&mut takeover.seen), takeover.restored);
         self.media = MediaHalf::Here;
         self.left_behind.clear();
-        let calls = self.calls.values().filter(|call| call.opened && !seen.contains(&call.key));
-        let lost: Vec<CallKey> = calls.map(|call| call.key).collect();
+        let calls = self.calls.values().filter(|call| call.is_opened() && !seen.contains(&call.key()));
+        let lost: Vec<CallKey> = calls.map(Kept::key).collect();
         for key in lost {
-            let Some(call) = self.calls.remove(&key) else { continue };
+            let Some(call) = self.take(key) else { continue };
             self.removed(now, call, None);
         }
         tracing::info!(calls = seen.len(), restored, "the media half is connected");
@@ -171,7 +172,7 @@ impl Session {
                 None
             }
         };
-        if let Some(call) = self.calls.remove(&key) {
+        if let Some(call) = self.take(key) {
             if matches!(call.phase, Phase::Removing { .. }) {
                 self.command(worker, Command::Remove { call: key });
                 return self.keep(call);
@@ -294,7 +295,7 @@ impl Session {
             if let Some(note) = note {
                 call.note(self.wall(now), &call.tag_of(transport.id), note);
             }
-            call.observed.insert(transport.id, Box::new(observed));
+            call.observed.insert(transport.id, observed);
         }
         self.apply(now, &mut call, true);
         let is_idle = matches!(&self.media, MediaHalf::TakingOver(takeover) if takeover.idle.contains(&call.key));
