@@ -14,6 +14,7 @@ pub mod ng;
 pub mod openssl;
 pub mod phone;
 pub mod rtpengine;
+pub mod scanner;
 pub mod server;
 pub mod sip_agent;
 pub mod sipp;

@@ -184,7 +184,7 @@ pub fn write_users(folder: &Folder, users: &[&str], password: &str) -> anyhow::R
 }
 
 /// The line of a user in a users file, as the server's own command makes it.
-fn user_line(name: &str, password: &str) -> anyhow::Result<String> {
+pub fn user_line(name: &str, password: &str) -> anyhow::Result<String> {
     let mut command = Command::new(built_beside_this()?);
     let mut process = command
         .args(["user", "add", name])

@@ -31,6 +31,7 @@ const TEST: &[Package] = &[
     Package { name: "kamailio", evidence: &["/usr/sbin/kamailio"] },
     Package { name: "sip-tester", evidence: &["/usr/bin/sipp"] },
     Package { name: "linphone-cli", evidence: &["/usr/bin/linphonec"] },
+    Package { name: "python3-venv", evidence: &["/usr/lib/python3*/ensurepip/__init__.py"] },
     Package { name: "prometheus", evidence: &["/usr/bin/promtool"] },
     Package { name: "strace", evidence: &["/usr/bin/strace"] },
     Package { name: "systemd", evidence: &["/usr/bin/systemd-analyze"] },
@@ -54,6 +55,7 @@ pub fn for_tests(root: &Path) -> Result<(), String> {
     for_bench()?;
     install_packages(TEST)?;
     install_cargo_deny()?;
+    install_scanner(&root.join("tests/scanner"))?;
     install_node_packages(&root.join("tests/browser"))
 }
 
@@ -108,6 +110,19 @@ fn install_cargo_deny() -> Result<(), String> {
     }
     eprintln!("xtask: installing cargo-deny {CARGO_DENY}");
     run(Command::new("cargo").args(["install", "cargo-deny", "--locked", "--quiet", "--version", CARGO_DENY]))
+}
+
+/// SIPVicious (GPL, a process of its own) by pip into an environment of its own; the hash in the file is what was looked at.
+fn install_scanner(folder: &Path) -> Result<(), String> {
+    let environment = folder.join("venv");
+    if environment.join("bin/sipvicious_svwar").exists() {
+        return Ok(());
+    }
+    eprintln!("xtask: installing the SIP scanner");
+    run(Command::new("python3").args(["-m", "venv"]).arg(&environment))?;
+    run(Command::new(environment.join("bin/pip"))
+        .args(["install", "--quiet", "--disable-pip-version-check", "--no-deps", "--require-hashes", "--requirement"])
+        .arg(folder.join("requirements.txt")))
 }
 
 fn install_node_packages(folder: &Path) -> Result<(), String> {
