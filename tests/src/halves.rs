@@ -14,13 +14,19 @@ use crate::server::{self, Server};
 /// Where two processes meet: a folder of its own, gone with this value.
 pub struct Meeting {
     folder: Folder,
+    address: String,
     ports: String,
 }
 
 impl Meeting {
     /// Both processes get these media ports.
     pub fn new(ports: &str) -> anyhow::Result<Self> {
-        Ok(Self { folder: Folder::new(ports)?, ports: ports.to_owned() })
+        Self::at("127.0.0.1", ports)
+    }
+
+    /// As [`Meeting::new`], with media at this address.
+    pub fn at(address: &str, ports: &str) -> anyhow::Result<Self> {
+        Ok(Self { folder: Folder::new(ports)?, address: address.to_owned(), ports: ports.to_owned() })
     }
 
     /// The control socket.
@@ -45,9 +51,14 @@ impl Meeting {
         Server::start_half(&server::built_beside_this()?, &["signal"], &flags)
     }
 
+    /// Starts the signalling half with this configuration, which says where SIP is served.
+    pub fn start_configured_signal(&self, file: &Path) -> anyhow::Result<Server> {
+        Server::start_configured_half(&server::built_beside_this()?, "signal", file, &self.flags())
+    }
+
     fn flags(&self) -> Vec<String> {
         let control = self.control().to_string_lossy().into_owned();
-        ["--media", "127.0.0.1", "--ports", &self.ports, "--control", &control].map(str::to_owned).to_vec()
+        ["--media", &self.address, "--ports", &self.ports, "--control", &control].map(str::to_owned).to_vec()
     }
 }
 
@@ -87,6 +98,11 @@ impl Pump {
     /// Calls that its workers have.
     pub fn calls(&self) -> anyhow::Result<f64> {
         server::metric(self.admin, "sallyport_worker_calls", "")
+    }
+
+    /// The sum of a metric of its own over all its label sets that contain `labels`.
+    pub fn metric(&self, name: &str, labels: &str) -> anyhow::Result<f64> {
+        server::metric(self.admin, name, labels)
     }
 
     /// The body of a page of its admin listener.

@@ -44,14 +44,33 @@ impl Server {
 
     /// As [`Server::start_binary`], with words before all flags.
     pub(crate) fn start_half(binary: &Path, words: &[&str], flags: &[&str]) -> anyhow::Result<Self> {
-        let mut process = Command::new(binary)
+        let mut command = Command::new(binary);
+        command
             .args(words)
             .args(["--ng", "127.0.0.1:0", "--admin", "127.0.0.1:0"])
             .args(if words == ["pump"] { &[][..] } else { &["--sip", "127.0.0.1:0"] })
-            .args(flags)
-            .stdout(Stdio::piped())
-            .spawn()
-            .with_context(|| format!("{}", binary.display()))?;
+            .args(flags);
+        Self::start_command(command)
+    }
+
+    /// A half whose configuration says where SIP is served.
+    pub(crate) fn start_configured_half(
+        binary: &Path,
+        word: &str,
+        configuration: &Path,
+        flags: &[String],
+    ) -> anyhow::Result<Self> {
+        let mut command = Command::new(binary);
+        command
+            .args([word, "--ng", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--config"])
+            .arg(configuration)
+            .args(flags);
+        Self::start_command(command)
+    }
+
+    fn start_command(mut command: Command) -> anyhow::Result<Self> {
+        let mut process =
+            command.stdout(Stdio::piped()).spawn().with_context(|| format!("{}", command.get_program().display()))?;
         let stdout = process.stdout.take().context("piped")?;
         let mut introduction = Vec::<String>::new();
         let mut lines = BufReader::new(stdout).lines();

@@ -29,6 +29,13 @@ const TIMER_C_MARGIN: Duration = Duration::from_secs(5);
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub struct LookupId(pub u64);
 
+/// Whom a look-up is for.
+#[derive(Clone, Copy)]
+enum Sought {
+    Branch(usize),
+    End(End),
+}
+
 /// What the back-to-back user agent wants done.
 #[derive(Debug)]
 pub enum Output {
@@ -63,9 +70,13 @@ pub struct B2bua {
     pub(crate) shares: Shares,
     pub(crate) by_leg: HashMap<LegId, (CallNumber, Place)>,
     pub(crate) by_dialog: HashMap<DialogHandle, (CallNumber, Place)>,
-    by_session: HashMap<String, CallNumber>,
+    pub(crate) by_session: HashMap<String, CallNumber>,
     by_token: HashMap<Token, CallNumber>,
-    by_lookup: HashMap<LookupId, (CallNumber, usize)>,
+    by_lookup: HashMap<LookupId, (CallNumber, Sought)>,
+    /// Calls that may have to be remembered anew.
+    pub(crate) touched: BTreeSet<CallNumber>,
+    /// Ends on connections of a process before this one, by user.
+    pub(crate) out_of_reach: HashMap<String, Vec<(CallNumber, End)>>,
     timers: BTreeSet<(Instant, CallNumber)>,
     outputs: VecDeque<Output>,
     pub(crate) counters: Counters,
@@ -93,6 +104,7 @@ impl B2bua {
             // An answer that went ahead reliably could not be another branch's any more.
             prefer_reliable_provisional: false,
             asks_who_is_elsewhere: true,
+            tells_of_changes: config.remember,
             max_legs: config.limits.calls.saturating_mul(4).max(64),
             transactions,
             ..UserAgentConfig::default()
@@ -113,6 +125,8 @@ impl B2bua {
             by_session: HashMap::new(),
             by_token: HashMap::new(),
             by_lookup: HashMap::new(),
+            touched: BTreeSet::new(),
+            out_of_reach: HashMap::new(),
             timers: BTreeSet::new(),
             outputs: VecDeque::new(),
             counters: Counters::default(),
@@ -128,8 +142,8 @@ impl B2bua {
     /// Other routes, trunks, policies and users, for calls and registrations from here on. Realm, algorithms, advertised addresses,
     /// bounds and the longest time to ring stay.
     pub fn reconfigure(&mut self, config: B2buaConfig, users: Users) {
-        let B2buaConfig { realm, algorithms, advertised, limits, max_ring_time, .. } = self.config.clone();
-        self.config = B2buaConfig { realm, algorithms, advertised, limits, max_ring_time, ..config };
+        let B2buaConfig { realm, algorithms, advertised, remember, limits, max_ring_time, .. } = self.config.clone();
+        self.config = B2buaConfig { realm, algorithms, advertised, remember, limits, max_ring_time, ..config };
         self.gate.set_users(users.clone());
         self.users = users;
     }
@@ -202,8 +216,12 @@ impl B2bua {
 
     /// Where a URI can be reached, best first. `Err` says why nowhere.
     pub fn handle_located(&mut self, now: Instant, lookup: LookupId, targets: Result<Vec<Target>, String>) {
-        if let Some((number, branch)) = self.by_lookup.remove(&lookup) {
-            self.enqueue(now, number, Job::Located { branch, targets });
+        if let Some((number, sought)) = self.by_lookup.remove(&lookup) {
+            let job = match sought {
+                Sought::Branch(branch) => Job::Located { branch, targets },
+                Sought::End(end) => Job::Found { end, targets },
+            };
+            self.enqueue(now, number, job);
         }
         self.settle(now);
     }
@@ -259,8 +277,14 @@ impl B2bua {
     }
 
     /// Carries out what the user agent has to tell, until nothing is left.
-    fn settle(&mut self, now: Instant) {
-        while let Some(event) = self.ua.poll_event() {
+    pub(crate) fn settle(&mut self, now: Instant) {
+        loop {
+            while let Some(event) = self.ua.poll_event() {
+                self.dispatch(now, event);
+            }
+            // Written down before it is said.
+            self.remember_changes(now);
+            let Some(event) = self.ua.poll_event() else { break };
             self.dispatch(now, event);
         }
         while let Some(transmit) = self.ua.poll_transmit() {
@@ -354,7 +378,11 @@ impl B2bua {
             let Some(job) = call.queue.pop_front() else { break };
             self.carry_out(now, &mut call, job);
         }
+        self.look_after_reach(now, &mut call);
         self.offer_by_ourselves(now, &mut call);
+        if self.config.remember {
+            self.touched.insert(number);
+        }
         if call.is_done() {
             self.bury(call);
         } else {
@@ -362,7 +390,7 @@ impl B2bua {
         }
     }
 
-    fn bury(&mut self, mut call: Call) {
+    pub(crate) fn bury(&mut self, mut call: Call) {
         self.delete(&mut call);
         if let Some(at) = call.timer {
             self.timers.remove(&(at, call.number));
@@ -424,8 +452,17 @@ impl B2bua {
     }
 
     pub(crate) fn locate(&mut self, number: CallNumber, branch: usize, uri: Uri) {
+        self.look_up(number, Sought::Branch(branch), uri);
+    }
+
+    /// Where an end may be whose connection is gone.
+    pub(crate) fn seek(&mut self, number: CallNumber, end: End, uri: Uri) {
+        self.look_up(number, Sought::End(end), uri);
+    }
+
+    fn look_up(&mut self, number: CallNumber, sought: Sought, uri: Uri) {
         let lookup = LookupId(self.new_number());
-        self.by_lookup.insert(lookup, (number, branch));
+        self.by_lookup.insert(lookup, (number, sought));
         self.outputs.push_back(Output::Locate { lookup, uri });
     }
 

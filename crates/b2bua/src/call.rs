@@ -13,6 +13,7 @@ mod echo;
 mod exchange;
 mod incoming;
 mod replies;
+mod restart;
 mod run;
 mod transfer;
 mod within;
@@ -68,6 +69,11 @@ pub(crate) enum Job {
     Event(Place, CallEvent),
     Located {
         branch: usize,
+        targets: Result<Vec<Target>, String>,
+    },
+    /// Where an end may be whose connection is gone.
+    Found {
+        end: End,
         targets: Result<Vec<Target>, String>,
     },
     SessionEnded(EndReason),
@@ -221,9 +227,63 @@ pub(crate) struct Call {
     pub(crate) parties: Vec<Caller>,
     pub(crate) legs: Vec<LegId>,
     pub(crate) dialogs: Vec<DialogHandle>,
+    /// The session was asked something of it.
+    pub(crate) is_known: bool,
+    /// Digest of what it remembers.
+    pub(crate) remembered: Option<u64>,
+    /// Ends whose connection was another process's.
+    pub(crate) out_of_reach: Vec<End>,
 }
 
 impl Call {
+    /// With nothing to call yet, and nothing under way.
+    pub(crate) fn new(
+        number: CallNumber,
+        session: String,
+        caller: CallerLeg,
+        secured: SecuredLegs,
+        request: Request,
+        gives_up_at: Instant,
+    ) -> Self {
+        Self {
+            number,
+            session,
+            caller,
+            secured,
+            who: None,
+            fork: Fork::new(request.clone(), Vec::new()),
+            request,
+            offer: None,
+            max_forwards: 0,
+            loop_token: String::new(),
+            echo: false,
+            groups_left: 0,
+            branches: Vec::new(),
+            winner: None,
+            early: None,
+            answer: None,
+            own_failure: None,
+            why: String::new(),
+            busy: None,
+            queue: VecDeque::new(),
+            exchange: None,
+            own_offers: VecDeque::new(),
+            own_waits: false,
+            passing: Vec::new(),
+            transfer: None,
+            ended: false,
+            deleted: false,
+            timer: None,
+            gives_up_at,
+            parties: Vec::new(),
+            legs: Vec::new(),
+            dialogs: Vec::new(),
+            is_known: false,
+            remembered: None,
+            out_of_reach: Vec::new(),
+        }
+    }
+
     /// The number of the branch at the called end: the one that has won, or whose answer the caller has agreed by ahead of that.
     pub(crate) fn called(&self) -> Option<usize> {
         self.winner.or(self.early)
@@ -239,6 +299,7 @@ impl Call {
             && self.caller.over
             && self.fork.is_over()
             && self.busy.is_none()
+            && self.out_of_reach.is_empty()
             && self.branches.iter().all(|branch| branch.over)
     }
 

@@ -40,6 +40,9 @@ pub struct B2buaConfig {
     pub max_ring_time: Duration,
     /// Calls that one user has at a time, made and received. Beyond, as caller 503 with Retry-After; as called party it is busy.
     pub max_calls_per_user: Option<usize>,
+    /// Whether the session is to keep what has to be known of calls after a restart ([`Remember`](session::Remember)). Without it
+    /// calls end with this process.
+    pub remember: bool,
     /// Bounds.
     pub limits: Limits,
 }
@@ -64,6 +67,7 @@ impl B2buaConfig {
             ring_time: Duration::from_secs(30),
             max_ring_time: Duration::from_secs(180),
             max_calls_per_user: None,
+            remember: false,
             limits: Limits::default(),
         }
     }

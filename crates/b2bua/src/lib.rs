@@ -39,6 +39,7 @@ mod description;
 mod gate;
 mod headers;
 mod log;
+mod memo;
 mod policy;
 mod registrar;
 mod routes;

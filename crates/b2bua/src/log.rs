@@ -42,6 +42,18 @@ pub enum Fact {
         /// Why, in words.
         why: String,
     },
+    /// A call goes on that a process before this one has made.
+    Restored {
+        /// The session's Call-ID.
+        call: String,
+    },
+    /// A call's media go on, but its signalling is lost: nobody will be told when it ends.
+    NotRestored {
+        /// The session's Call-ID.
+        call: String,
+        /// Why.
+        why: String,
+    },
     /// SDES keys crossed a network in the clear; once for each peer.
     CleartextKeys {
         /// Who.
@@ -101,10 +113,13 @@ impl Fact {
     pub fn severity(&self) -> Severity {
         match self {
             Self::Failed { .. } => Severity::Info,
-            Self::Began { .. } | Self::Over { .. } | Self::WrongCredentials { .. } | Self::Smime { .. } => {
-                Severity::Debug
-            }
-            Self::CleartextKeys { .. }
+            Self::Began { .. }
+            | Self::Over { .. }
+            | Self::Restored { .. }
+            | Self::WrongCredentials { .. }
+            | Self::Smime { .. } => Severity::Debug,
+            Self::NotRestored { .. }
+            | Self::CleartextKeys { .. }
             | Self::UnverifiedSignature { .. }
             | Self::SipsBridged { .. }
             | Self::Barred { .. }
@@ -122,6 +137,11 @@ impl fmt::Display for Fact {
             }
             Self::Over { call, why } => write!(f, "sip: call {call} is over: {why}"),
             Self::Failed { call, status, why } => write!(f, "sip: call {call} failed with {status}: {why}"),
+            Self::Restored { call } => write!(f, "sip: call {call} goes on after a restart"),
+            Self::NotRestored { call, why } => write!(
+                f,
+                "sip: the signalling of call {call} is lost in a restart: {why}; its media go on, and end by media timeout"
+            ),
             Self::CleartextKeys { peer, transport } => write!(
                 f,
                 "sip: media keys (SDES) cross {transport} in the clear, {peer}: whoever reads the signalling can listen; \

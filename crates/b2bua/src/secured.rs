@@ -2,7 +2,7 @@
 
 use std::collections::{HashSet, VecDeque};
 use std::net::IpAddr;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use session::Clocks;
 use sip::{Body, Flow, Headers, MediaType, StatusCode, Transport, Uri};
@@ -254,6 +254,16 @@ impl Secured {
         Ok((own, policy, certificate))
     }
 
+    /// A certificate that a leg has shown before.
+    pub(crate) fn trust(&self, now: Instant, der: &[u8], peer: &Uri) -> Option<PeerCertificate> {
+        self.smime.trust(self.clocks.wall(now), &Certificate::from_der(der)?, peer).ok()
+    }
+
+    /// What the clock on the wall says.
+    pub(crate) fn wall(&self, now: Instant) -> SystemTime {
+        self.clocks.wall(now)
+    }
+
     pub(crate) fn set_clocks(&mut self, clocks: Clocks) {
         self.clocks = clocks;
     }
@@ -262,6 +272,20 @@ impl Secured {
 impl SecuredLeg {
     pub(crate) fn new(addresses: Option<(Uri, Uri)>) -> Self {
         Self { addresses, ..Self::default() }
+    }
+
+    /// As it was written down.
+    pub(crate) fn restored(
+        addresses: Option<(Uri, Uri)>,
+        certificate: Option<PeerCertificate>,
+        opened: Option<(Body, Vec<u8>)>,
+    ) -> Self {
+        Self { addresses, certificate, opened: opened.into_iter().collect(), notes: Vec::new() }
+    }
+
+    /// DER of the certificate of its last verified signature.
+    pub(crate) fn certificate(&self) -> Option<Vec<u8>> {
+        self.certificate.as_ref().map(|certificate| certificate.certificate().der().to_vec())
     }
 
     /// What was in a secured body when it was opened.

@@ -193,7 +193,9 @@ impl Relay {
     ) {
         let mut buffer = vec![0; MAX_REQUEST];
         loop {
+            let sip_waits = self.sip_waits_until();
             let deadline = self.deadline();
+            let deadline = sip_waits.map_or(deadline, |until| until.min(deadline));
             tokio::select! {
                 received = self.ng_socket.recv_from(&mut buffer) => match received {
                     Ok((length, peer)) => self.handle_datagram(peer, &buffer[..length]).await,
@@ -203,7 +205,7 @@ impl Relay {
                 () = noticed.notified() => self.handle_notices(),
                 Some(question) = questions.recv() => self.answer(question).await,
                 Some(knock) = knocks.recv() => self.handle_knock(knock).await,
-                event = SipInbox::next(sip_inbox) => if let Some(door) = &mut self.sip {
+                event = SipInbox::next(sip_inbox), if sip_waits.is_none() => if let Some(door) = &mut self.sip {
                     door.handle(Instant::now(), event);
                 },
                 () = sleep_until(deadline.into()) => {

@@ -14,7 +14,7 @@ use sip_transport::{
 };
 use zeroize::Zeroizing;
 
-use crate::settings::{Listen, RouteTo, Settings, SipFixed, SipLive, TrunkSetting};
+use crate::settings::{Listen, Role, RouteTo, Settings, SipFixed, SipLive, TrunkSetting};
 use crate::{sip_smime, web_phone};
 
 /// The user of a server without a users file.
@@ -55,7 +55,9 @@ pub(crate) fn start(settings: &Settings, first_token: u64) -> anyhow::Result<Opt
         }
         Err(error) => bail!("sip: {error}"),
     };
-    let config = B2buaConfig { advertised: advertised(&listeners, &transports), ..config };
+    // Where the media half is another process, calls go on without this one.
+    let remember = settings.fixed.role == Role::Signal;
+    let config = B2buaConfig { advertised: advertised(&listeners, &transports), remember, ..config };
     let mut seed = [0; 32];
     SysRng.try_fill_bytes(&mut seed).context("the system gives no random numbers")?;
     let mut b2bua = B2bua::new(config, users, Instant::now(), seed, first_token);

@@ -16,15 +16,15 @@ pub struct DialogId {
 /// The state that both ends of a dialog share.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Dialog {
-    id: DialogId,
-    local: NameAddr,
-    remote: NameAddr,
-    target: Uri,
-    routes: Vec<NameAddr>,
-    local_cseq: u32,
-    remote_cseq: Option<u32>,
-    secure: bool,
-    confirmed: bool,
+    pub(crate) id: DialogId,
+    pub(crate) local: NameAddr,
+    pub(crate) remote: NameAddr,
+    pub(crate) target: Uri,
+    pub(crate) routes: Vec<NameAddr>,
+    pub(crate) local_cseq: u32,
+    pub(crate) remote_cseq: Option<u32>,
+    pub(crate) secure: bool,
+    pub(crate) confirmed: bool,
 }
 
 impl Dialog {

@@ -109,5 +109,8 @@ pub use transaction::{
     ClientId, LoopGuard, ServerId, Target, TransactionConfig, TransactionError, TransactionEvent, TransactionId,
     TransactionLayer, Transmit, Verdict,
 };
-pub use ua::{CallError, CallEvent, Description, DialogHandle, EndCause, LegId, UserAgent, UserAgentConfig};
+pub use ua::{
+    CallError, CallEvent, Description, DialogHandle, DialogState, EndCause, LegId, SessionInterval, UserAgent,
+    UserAgentConfig,
+};
 pub use uri::{Host, OtherUri, SipUri, Uri, UriMalformed};

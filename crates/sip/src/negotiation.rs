@@ -59,6 +59,11 @@ impl Negotiation {
         Self::default()
     }
 
+    /// These are in force, no offer is open.
+    pub(crate) fn in_force(agreed: Agreed) -> Self {
+        Self { agreed: Some(agreed), open: Open::Idle }
+    }
+
     /// What is in force; an open offer changes nothing.
     pub fn agreed(&self) -> Option<&Agreed> {
         self.agreed.as_ref()

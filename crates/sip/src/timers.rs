@@ -26,6 +26,10 @@ impl<K: Copy + Eq + Hash + Ord> Timers<K> {
         }
     }
 
+    pub(crate) fn at(&self, name: K) -> Option<Instant> {
+        self.by_name.get(&name).copied()
+    }
+
     pub(crate) fn next(&self) -> Option<Instant> {
         self.queue.first().map(|(at, _)| *at)
     }

@@ -1,6 +1,8 @@
 //! A user agent: calls on top of transactions (RFC 3261 §13 to §15, RFC 3262, RFC 3311, RFC 4028, RFC 6141).
 
 mod agent;
+mod dialog_state;
+mod dialogs;
 mod entry;
 mod incoming;
 mod offers;
@@ -9,6 +11,7 @@ mod reliable;
 mod within;
 
 pub use agent::UserAgent;
+pub use dialog_state::{DialogState, SessionInterval};
 
 use crate::{
     Body, Capabilities, Flow, Request, Response, ServerId, SessionTimerConfig, StatusCode, TransactionConfig,
@@ -41,6 +44,8 @@ pub struct UserAgentConfig {
     /// Whether requests inside a dialog that come from elsewhere than its peer are the user's to admit: [`CallEvent::Elsewhere`].
     /// Without it whoever knows Call-ID and tags is taken for the peer, as RFC 3261 has it.
     pub asks_who_is_elsewhere: bool,
+    /// Whether [`UserAgent::take_changed`] tells what has changed, for whoever writes dialogs down.
+    pub tells_of_changes: bool,
     /// Early dialogs of one outgoing leg: 16. Further ones are not told; a 2xx from one still is.
     pub max_early_dialogs: usize,
 }
@@ -54,6 +59,7 @@ impl Default for UserAgentConfig {
             prefer_reliable_provisional: true,
             max_legs: 8192,
             asks_who_is_elsewhere: false,
+            tells_of_changes: false,
             max_early_dialogs: 16,
         }
     }

@@ -28,6 +28,18 @@ impl SecuredLegs {
         self.caller = self.branches.remove(&index).unwrap_or_default();
     }
 
+    /// What is known of one.
+    pub(super) fn of(&self, place: Place) -> Option<&SecuredLeg> {
+        match place {
+            Place::Caller => Some(&self.caller),
+            Place::Branch(index) => self.branches.get(&index),
+        }
+    }
+
+    pub(super) fn set(&mut self, place: Place, leg: SecuredLeg) {
+        *self.at(place) = leg;
+    }
+
     fn at(&mut self, place: Place) -> &mut SecuredLeg {
         match place {
             Place::Caller => &mut self.caller,
@@ -46,11 +58,7 @@ impl Call {
 
     /// The description in a body of a leg that was taken before.
     pub(super) fn described(&self, place: Place, body: &Body) -> Option<Vec<u8>> {
-        let leg = match place {
-            Place::Caller => Some(&self.secured.caller),
-            Place::Branch(index) => self.secured.branches.get(&index),
-        };
-        leg.and_then(|leg| leg.known(body)).or_else(|| description::of(body))
+        self.secured.of(place).and_then(|leg| leg.known(body)).or_else(|| description::of(body))
     }
 
     fn leg_view(&self, place: Place) -> LegView<'_> {

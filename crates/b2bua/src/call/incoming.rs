@@ -1,6 +1,5 @@
 //! Requests that begin something: INVITE, REGISTER, OPTIONS.
 
-use std::collections::VecDeque;
 use std::time::Instant;
 
 use sip::{
@@ -125,47 +124,21 @@ impl B2bua {
         let loop_token = self.loops.token(&request);
         request.set_body(None, Vec::new());
         let number = CallNumber(self.new_number());
+        let session = format!("sip-{}", self.ua.token());
+        let tag = format!("a:{}", from.tag().unwrap_or_default());
+        let caller = CallerLeg { leg, dialog, flow, policy, tag, over: false, accepted: false };
+        let gives_up_at = now + self.config.max_ring_time;
         Ok(Call {
-            number,
-            session: format!("sip-{}", self.ua.token()),
-            caller: CallerLeg {
-                leg,
-                dialog,
-                flow,
-                policy,
-                tag: format!("a:{}", from.tag().unwrap_or_default()),
-                over: false,
-                accepted: false,
-            },
-            secured: SecuredLegs::new(secured),
             who: Some(who),
             max_forwards,
             loop_token,
             echo: to == Destination::Echo,
             groups_left: groups.len(),
             fork: Fork::new(request.clone(), groups),
-            request,
             offer,
-            branches: Vec::new(),
-            winner: None,
-            early: None,
-            answer: None,
-            own_failure: None,
-            why: String::new(),
-            busy: None,
-            queue: VecDeque::new(),
-            exchange: None,
-            own_offers: VecDeque::new(),
-            own_waits: false,
-            passing: Vec::new(),
-            transfer: None,
-            ended: false,
-            deleted: false,
-            timer: None,
-            gives_up_at: now + self.config.max_ring_time,
-            parties: Vec::new(),
             legs: vec![leg],
             dialogs: dialog.into_iter().collect(),
+            ..Call::new(number, session, caller, SecuredLegs::new(secured), request, gives_up_at)
         })
     }
 
@@ -284,6 +257,7 @@ impl B2bua {
             match self.registrar.register(now, &user, request, flow, &self.config.limits) {
                 Ok(contacts) => {
                     self.counters.registrations += 1;
+                    self.found_user(now, &user, flow);
                     let mut response = request.respond(StatusCode::OK);
                     for (contact, seconds) in contacts {
                         response.headers.push(name::CONTACT, with_expiry(contact, seconds));

@@ -19,6 +19,10 @@ impl B2bua {
             Err(refusal) => Err(refusal),
         };
         let is_known = sdp.is_ok();
+        if !is_known {
+            // The session may have forgotten it.
+            call.remembered = None;
+        }
         match then {
             Then::Invite { branch } => self.branch_offered(now, call, branch, sdp),
             Then::Ring { early, status, headers } => self.ring_with(now, call, early, status, &headers, sdp),

@@ -23,6 +23,7 @@ impl B2bua {
     pub(crate) fn carry_out(&mut self, now: Instant, call: &mut Call, job: Job) {
         match job {
             Job::Located { branch, targets } => self.located(now, call, branch, targets),
+            Job::Found { end, targets } => self.found(call, end, targets),
             Job::SessionEnded(reason) => self.session_ended(now, call, reason),
             Job::KeySpent(tag) => {
                 let end = if tag == call.caller.tag { End::Caller } else { End::Called };
@@ -32,6 +33,7 @@ impl B2bua {
             }
             Job::Due => {
                 call.own_waits = false;
+                self.give_up_reach(now, call);
                 if call.winner.is_none() && !call.caller.accepted && !call.ended {
                     self.rung_long(now, call);
                 }
@@ -156,7 +158,9 @@ impl B2bua {
         }
         self.end_transfer(now, call);
         if !call.caller.over {
-            if call.caller.accepted {
+            if self.waits_for_reach(now, call, End::Caller) {
+                // It ends when it can be told.
+            } else if call.caller.accepted {
                 // A dialog that is gone has an event on its way.
                 let gone = call.caller.dialog.is_none_or(|dialog| self.ua.bye(now, dialog, reason.clone()).is_err());
                 call.caller.over = gone;
@@ -166,7 +170,9 @@ impl B2bua {
         }
         match call.winner {
             Some(_) => {
-                if let Some(dialog) = self.dialog_at(call, End::Called) {
+                if let Some(dialog) = self.dialog_at(call, End::Called)
+                    && !self.waits_for_reach(now, call, End::Called)
+                {
                     let _ = self.ua.bye(now, dialog, reason);
                 }
             }
@@ -199,13 +205,21 @@ impl B2bua {
         if std::mem::replace(&mut call.deleted, true) {
             return;
         }
+        self.ask_delete(call.session.clone());
+    }
+
+    pub(super) fn ask_delete(&mut self, call_id: String) {
         let delay = Some(std::time::Duration::ZERO);
-        let delete = Delete { call_id: call.session.clone(), delay, fast: true, ..Delete::default() };
-        self.ask(SessionRequest::Delete(delete));
+        self.ask(SessionRequest::Delete(Delete { call_id, delay, fast: true, ..Delete::default() }));
     }
 
     /// From here on the call waits for the reply to this.
     pub(crate) fn await_reply(&mut self, call: &mut Call, request: SessionRequest, then: Then) {
+        call.is_known = true;
+        if !call.caller.accepted {
+            // The session forgets a call whose first offer it refuses.
+            call.remembered = None;
+        }
         let token = self.ask(request);
         self.expect(token, call.number);
         call.busy = Some((token, then));

@@ -39,6 +39,11 @@ pub(crate) struct Transfer {
 }
 
 impl Transfer {
+    /// One that a process before this one began, with nobody else to call.
+    pub(super) fn resumed(from: End, branch: usize, request: Request, now: Instant) -> Self {
+        Self { from, gone: false, branch, gives_up_at: now, others: VecDeque::new(), request }
+    }
+
     pub(super) fn stays(&self) -> End {
         self.from.other()
     }

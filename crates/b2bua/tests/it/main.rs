@@ -15,6 +15,7 @@ mod limits;
 mod model;
 mod offers;
 mod registrations;
+mod restarts;
 mod secured;
 mod security;
 mod strangers;

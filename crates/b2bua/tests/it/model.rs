@@ -3,7 +3,9 @@
 
 use sip::{Body, CallEvent, DialogHandle, StatusCode};
 
-use crate::world::{ALICE, BOB, World, none, sdp, text};
+use sallyport_b2bua::B2buaConfig;
+
+use crate::world::{ALICE, BOB, World, config, none, sdp, text};
 
 #[derive(Clone, Copy, Debug)]
 enum Step {
@@ -35,7 +37,15 @@ struct Model {
 
 impl Model {
     fn new() -> Self {
-        let mut world = World::new();
+        Self::of(World::new())
+    }
+
+    fn remembered() -> Self {
+        let config = B2buaConfig { remember: true, ..config() };
+        Self::of(World::with(config))
+    }
+
+    fn of(mut world: World) -> Self {
         let dialogs = world.established();
         Self { world, dialogs, open: Default::default(), version: 1, ended: false }
     }
@@ -201,16 +211,65 @@ fn both_legs_agree_whatever_the_phones_do() {
     assert!(changed > total / 3, "{changed} of {total} sequences came to another agreement");
 }
 
+/// With a restart after the first three steps have come to rest, and another one at the end.
+#[test]
+fn both_legs_agree_whatever_went_before_a_restart() {
+    let steps = [Step::Offer(0), Step::Offer(1), Step::Answer(ANY), Step::Refuse(ANY), Step::Deliver];
+    let numbers = (0..steps.len().pow(6)).step_by(23);
+    let total = numbers.len();
+    let changed = numbers.filter(|number| {
+        let sequence = sequence(*number, &steps);
+        let mut model = Model::remembered();
+        for half in sequence.chunks(3) {
+            half.iter().for_each(|step| model.step(*step));
+            model.come_to_rest();
+            model.world.restart();
+            model.hear();
+        }
+        model.come_to_rest();
+        model.check(&sequence)
+    });
+    let changed = changed.count();
+    assert!(changed > total / 3, "{changed} of {total} sequences came to another agreement");
+}
+
+/// With a restart in the middle of whatever is under way: nothing is agreed then perhaps, but the call can be ended.
+#[test]
+fn a_restart_at_any_moment_leaves_a_call_that_can_be_ended() {
+    let steps = [Step::Offer(0), Step::Offer(1), Step::Ask(0), Step::Answer(ANY), Step::Refuse(ANY), Step::Deliver];
+    for number in (0..steps.len().pow(6)).step_by(311) {
+        let sequence = sequence(number, &steps);
+        let mut model = Model::remembered();
+        for (place, step) in sequence.iter().enumerate() {
+            model.step(*step);
+            if place == number % 6 {
+                model.world.restart();
+            }
+        }
+        model.come_to_rest();
+        let now = model.world.now;
+        for (phone, dialog) in PHONES.into_iter().zip(model.dialogs).skip(number % 2) {
+            let _ = model.world.phone(phone).agent.bye(now, dialog, None);
+        }
+        model.world.run(std::time::Duration::from_secs(300));
+        assert!(model.world.b2bua.is_idle(), "{sequence:?}: {:?}\n{:#?}", model.world.b2bua.len(), model.world.log);
+        assert_eq!((model.world.session.call_count(), model.world.session.ports_in_use()), (0, 0), "{sequence:?}");
+    }
+}
+
+fn sequence(number: usize, steps: &[Step]) -> Vec<Step> {
+    let mut rest = number;
+    let step = |_| {
+        let step = steps[rest % steps.len()];
+        rest /= steps.len();
+        step
+    };
+    (0..6).map(step).collect()
+}
+
 /// True: something else is agreed than before.
 fn check(number: usize, steps: &[Step]) -> bool {
-    let mut rest = number;
-    let sequence: Vec<Step> = (0..6)
-        .map(|_| {
-            let step = steps[rest % steps.len()];
-            rest /= steps.len();
-            step
-        })
-        .collect();
+    let sequence = sequence(number, steps);
     let mut model = Model::new();
     for step in &sequence {
         model.step(*step);

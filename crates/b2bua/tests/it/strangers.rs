@@ -40,7 +40,7 @@ fn a_stranger_is_answered_once_and_not_remembered() {
 }
 
 /// A request inside a call, as somebody would make it who has read the signalling.
-fn forged(world: &World, at: &str, method: &Method, body: Option<sip::Body>) -> Request {
+pub(crate) fn forged(world: &World, at: &str, method: &Method, body: Option<sip::Body>) -> Request {
     let ringing = |(peer, bytes): &&(std::net::SocketAddr, Vec<u8>)| {
         *peer == address(at) && crate::world::first_line(bytes) == "200 INVITE"
     };
@@ -63,7 +63,7 @@ fn forged(world: &World, at: &str, method: &Method, body: Option<sip::Body>) -> 
     request
 }
 
-fn deliver(world: &mut World, at: &str, request: &Request) -> String {
+pub(crate) fn deliver(world: &mut World, at: &str, request: &Request) -> String {
     let (now, flow) = (world.now, sip::Flow::udp(address(US), address(at)));
     let message = receive(&request.to_bytes(), Carriage::Datagram, &Limits::default()).message().unwrap();
     let before = world.sent.len();

@@ -23,7 +23,7 @@ pub(crate) fn refer(world: &mut World, at: &str, dialog: DialogHandle, to: &str)
 }
 
 /// The progress that whoever referred us hears of.
-fn notified(world: &mut World, at: &str) -> String {
+pub(crate) fn notified(world: &mut World, at: &str) -> String {
     let CallEvent::Request { server, request, .. } = world.event(at) else { panic!() };
     assert_eq!(
         (request.method(), request.headers.value("Event").unwrap().into_owned()),
@@ -36,7 +36,7 @@ fn notified(world: &mut World, at: &str) -> String {
 }
 
 /// What a phone is offered by us is answered.
-fn takes_offer(world: &mut World, at: &str, name: &str, address: &str) -> String {
+pub(crate) fn takes_offer(world: &mut World, at: &str, name: &str, address: &str) -> String {
     let CallEvent::Offer { dialog, body } = world.event(at) else { panic!() };
     let now = world.now;
     world.phone(at).agent.answer(now, dialog, plain(name, address)).unwrap();

@@ -4,7 +4,11 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant, SystemTime};
 
-use control::{CallKey, CallStatistics, Command, Event, Plan, TransportEvent, TransportId};
+use control::frame::Welcome;
+use control::{
+    CallKey, CallSnapshot, CallStatistics, Command, Event, KeyingState, Plan, TransportEvent, TransportId,
+    TransportStatistics,
+};
 use sallyport_b2bua::{
     B2bua, B2buaConfig, Destination, Fact, Output, Pattern, Route, RouteSource, Trunk, UriTarget, Users,
 };
@@ -57,6 +61,14 @@ pub(crate) struct World {
     to_session: VecDeque<(session::Token, session::Request)>,
     /// Where names are.
     pub(crate) located: HashMap<String, Vec<SocketAddr>>,
+    config: B2buaConfig,
+    users: Users,
+    session_config: SessionConfig,
+    clocks: Clocks,
+    /// What the session was to remember, in its order.
+    pub(crate) remembered: Vec<Vec<u8>>,
+    /// How many processes there were before this one.
+    pub(crate) restarts: u8,
 }
 
 pub(crate) fn sdp(name: &str, address: &str, media: &str) -> String {
@@ -123,9 +135,12 @@ impl World {
             ..SessionConfig::default()
         };
         edit(&mut session);
+        session.split = config.remember;
+        let mut b2bua = B2bua::new(config.clone(), users.clone(), now, [5; 32], 1 << 62);
+        b2bua.set_clocks(clocks);
         let mut world = Self {
-            b2bua: B2bua::new(config, users, now, [5; 32], 1 << 62),
-            session: Session::new(session, clocks, [7; 32]),
+            b2bua,
+            session: Session::new(session.clone(), clocks, [7; 32]),
             phones: BTreeMap::new(),
             now,
             heard: Vec::new(),
@@ -140,11 +155,52 @@ impl World {
             wire: VecDeque::new(),
             to_session: VecDeque::new(),
             located: HashMap::new(),
+            config,
+            users,
+            session_config: session,
+            clocks,
+            remembered: Vec::new(),
+            restarts: 0,
         };
+        if world.config.remember {
+            world.connect();
+        }
         for phone in [ALICE, BOB, CAROL] {
             world.add(phone, Transport::Udp, 0);
         }
         world
+    }
+
+    /// The media half is there.
+    fn connect(&mut self) {
+        let welcome = Welcome {
+            instance: 1,
+            workers: 1,
+            backend: "world".into(),
+            fingerprints: self.session_config.fingerprints.clone(),
+        };
+        self.session.handle_media_half(self.now, &welcome);
+        self.collect();
+        assert!(self.session.is_media_here());
+    }
+
+    /// The process is killed, with all that it was about to do or had not read; another one begins. Connections are gone.
+    pub(crate) fn restart(&mut self) {
+        let config = self.config.clone();
+        self.restart_with(config);
+    }
+
+    pub(crate) fn restart_with(&mut self, config: B2buaConfig) {
+        self.restarts += 1;
+        let passed = self.now - self.clocks.instant;
+        let clocks = Clocks { instant: self.now, system: self.clocks.system + passed };
+        let seed = [100 + self.restarts; 32];
+        self.b2bua = B2bua::new(config, self.users.clone(), self.now, seed, 1 << 62);
+        self.b2bua.set_clocks(clocks);
+        self.session = Session::new(self.session_config.clone(), clocks, seed);
+        self.to_session.clear();
+        self.connect();
+        self.settle();
     }
 
     pub(crate) fn add(&mut self, at: &str, transport: Transport, connection: u64) {
@@ -244,6 +300,20 @@ impl World {
         true
     }
 
+    /// The next message is delivered; of what it makes us ask the session, only what is to be remembered gets there.
+    pub(crate) fn deliver_and_remember(&mut self) {
+        self.collect();
+        let (flow, bytes) = self.wire.pop_front().expect("a message");
+        self.deliver(flow, &bytes);
+        self.collect();
+        for (token, request) in std::mem::take(&mut self.to_session) {
+            if matches!(request, session::Request::Remember(_)) {
+                self.session.handle_request(self.now, token, request);
+            }
+        }
+        self.collect_session();
+    }
+
     pub(crate) fn collect(&mut self) {
         loop {
             let before = self.log.len() + self.wire.len() + self.to_session.len() + self.facts.len();
@@ -252,11 +322,22 @@ impl World {
                 match output {
                     Output::Transmit(transmit) => {
                         let peer = transmit.flow.peer;
+                        if self.is_gone(&transmit.flow) {
+                            if let Some(transaction) = transmit.transaction {
+                                self.b2bua.handle_transport_error(self.now, transaction);
+                            }
+                            continue;
+                        }
                         self.log.push(format!("us>{} {}", Self::name(peer), first_line(&transmit.bytes)));
                         self.sent.push((peer, transmit.bytes.clone()));
                         self.wire.push_back((transmit.flow, transmit.bytes));
                     }
-                    Output::Session(token, request) => self.to_session.push_back((token, *request)),
+                    Output::Session(token, request) => {
+                        if let session::Request::Remember(remember) = &*request {
+                            self.remembered.push(remember.state.to_vec());
+                        }
+                        self.to_session.push_back((token, *request));
+                    }
                     Output::Locate { lookup, uri } => {
                         let targets = self.locate(&uri);
                         self.b2bua.handle_located(self.now, lookup, targets);
@@ -278,6 +359,17 @@ impl World {
                 break;
             }
         }
+    }
+
+    /// A connection that is not there any more.
+    fn is_gone(&self, flow: &Flow) -> bool {
+        let known = self.phones.get(&flow.peer);
+        flow.transport.is_reliable() && known.is_some_and(|phone| phone.connection != flow.connection)
+    }
+
+    /// The phone has another connection.
+    pub(crate) fn reconnect(&mut self, at: &str, connection: u64) {
+        self.phone(at).connection = connection;
     }
 
     fn locate(&mut self, uri: &Uri) -> Result<Vec<Target>, String> {
@@ -310,7 +402,9 @@ impl World {
                 SessionOutput::KeyNearlySpent { call_id, tag, .. } => {
                     self.b2bua.handle_key_nearly_spent(self.now, &call_id, &tag);
                 }
-                SessionOutput::Restored { .. } => {}
+                SessionOutput::Restored { call_id, state } => {
+                    self.b2bua.handle_restored(self.now, &call_id, &state);
+                }
                 SessionOutput::Ended { call_id, reason, .. } => {
                     self.b2bua.handle_ended(self.now, &call_id, reason);
                     self.ended.push((call_id, reason));
@@ -342,7 +436,40 @@ impl World {
                 self.open.remove(&call)?;
                 Some(Event::Removed { call, statistics: Box::default() })
             }
-            Command::Snapshot { .. } => None,
+            Command::Snapshot { request, .. } => {
+                let calls = self.open.keys().map(|call| self.snapshot(*call)).collect();
+                Some(Event::Snapshot { request, calls, more: false })
+            }
+        }
+    }
+
+    fn snapshot(&self, call: CallKey) -> CallSnapshot {
+        let plan = self.plans.get(&call);
+        let transport = |(&id, &local): (&TransportId, &SocketAddr)| TransportStatistics {
+            id,
+            leg: control::LegId(0),
+            component: control::Component::Muxed,
+            local,
+            remote: None,
+            ice: control::IceState::Off,
+            keying: KeyingState::Plain,
+            rtp_in: Default::default(),
+            rtcp_in: Default::default(),
+            rtp_out: Default::default(),
+            rtcp_out: Default::default(),
+            datagrams_in: Default::default(),
+            datagrams_out: Default::default(),
+            verdicts: Default::default(),
+            last_packet_age: None,
+            streams_in: Vec::new(),
+            streams_out: Vec::new(),
+            diagnosis: Default::default(),
+        };
+        CallSnapshot {
+            call,
+            media_timeout: plan.and_then(|plan| plan.media_timeout),
+            memo: plan.map(|plan| plan.memo.clone()).unwrap_or_default(),
+            statistics: CallStatistics { transports: self.open[&call].iter().map(transport).collect() },
         }
     }
 

@@ -79,8 +79,11 @@ impl Relay {
                     Some((id, way)) => self.send_detail(&id, way, reply),
                     None => self.reply(token, &reply).await,
                 },
-                // No front door has asked for any yet.
-                Output::Restored { .. } => {}
+                Output::Restored { call_id, state } => {
+                    if let Some(door) = &mut self.sip {
+                        door.handle_restored(Instant::now(), &call_id, &state);
+                    }
+                }
                 // Whoever drives the ng protocol reads of it in the ledger and in the log.
                 Output::KeyNearlySpent { call_id, tag, .. } => {
                     if let Some(door) = &mut self.sip {

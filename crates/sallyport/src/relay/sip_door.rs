@@ -25,11 +25,17 @@ const LOOKUPS: usize = 1024;
 /// A look-up that takes longer has found nothing.
 const LOOKUP_TIME: Duration = Duration::from_secs(10);
 
+/// A BYE to a call that is not known yet would be told that there is none. So messages wait in their sockets and queues for the
+/// calls to be taken over; without a media half no longer than this.
+const TAKEOVER_TIME: Duration = Duration::from_secs(5);
+
 /// SIP as it is served.
 pub(super) struct SipDoor {
     pub(super) b2bua: B2bua,
     pub(super) transports: Transports,
     lookups: mpsc::Sender<Located>,
+    /// Nobody is listened to before the calls of a process before this one are known, or this time has come.
+    deaf_until: Instant,
 }
 
 /// What SIP brings to the relay.
@@ -50,7 +56,8 @@ pub(super) enum SipEvent {
 impl SipDoor {
     pub(super) fn new(b2bua: B2bua, transports: Transports, messages: Inbox) -> (Self, SipInbox) {
         let (lookups, located) = mpsc::channel(LOOKUPS);
-        (Self { b2bua, transports, lookups }, SipInbox { messages, located })
+        let deaf_until = Instant::now() + TAKEOVER_TIME;
+        (Self { b2bua, transports, lookups, deaf_until }, SipInbox { messages, located })
     }
 
     pub(super) fn handle(&mut self, now: Instant, event: SipEvent) {
@@ -77,6 +84,12 @@ impl SipDoor {
     /// What the session told that is for SIP.
     pub(super) fn handle_reply(&mut self, token: Token, reply: Result<Reply, Refusal>) {
         self.b2bua.handle_reply(Instant::now(), token, reply);
+    }
+
+    /// A call goes on that a process before this one has made.
+    pub(super) fn handle_restored(&mut self, now: Instant, call_id: &str, state: &[u8]) {
+        self.b2bua.set_clocks(sip_smime::clocks());
+        self.b2bua.handle_restored(now, call_id, state);
     }
 
     pub(super) fn owns(token: Token) -> bool {
@@ -169,6 +182,12 @@ impl SipInbox {
 }
 
 impl Relay {
+    /// When SIP is listened to from; `None`: it is.
+    pub(super) fn sip_waits_until(&self) -> Option<Instant> {
+        let until = self.sip.as_ref().map(|door| door.deaf_until)?;
+        (!self.session.is_media_here() && Instant::now() < until).then_some(until)
+    }
+
     /// Does what the back-to-back user agent wants done. False: nothing.
     pub(super) fn carry_out_sip(&mut self) -> bool {
         let Some(door) = &mut self.sip else { return false };

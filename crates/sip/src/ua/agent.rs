@@ -1,5 +1,7 @@
 //! The tables of a user agent, and who gets what.
 
+use super::dialog_state::success_of_invite;
+use super::dialogs::Dialogs;
 use super::entry::{Entry, Leg, Role};
 use super::{CallError, CallEvent, DialogHandle, EndCause, LegId, UserAgentConfig};
 use crate::timers::Timers;
@@ -17,7 +19,7 @@ pub struct UserAgent {
     pub(super) layer: TransactionLayer,
     pub(super) tokens: Tokens,
     pub(super) legs: HashMap<LegId, Leg>,
-    pub(super) dialogs: HashMap<DialogHandle, Entry>,
+    pub(super) dialogs: Dialogs,
     pub(super) by_id: HashMap<DialogId, DialogHandle>,
     pub(super) clients: HashMap<ClientId, ClientUse>,
     pub(super) servers: HashMap<ServerId, ServerUse>,
@@ -62,13 +64,14 @@ impl UserAgent {
     /// A user agent without calls. The seed is secret: it makes tags and branches.
     pub fn new(config: UserAgentConfig, seed: [u8; 32]) -> Self {
         let mut tokens = Tokens::new(seed);
+        let dialogs = Dialogs::new(config.tells_of_changes);
         let layer = TransactionLayer::new(config.transactions, tokens.seed());
         Self {
             config,
             layer,
             tokens,
             legs: HashMap::new(),
-            dialogs: HashMap::new(),
+            dialogs,
             by_id: HashMap::new(),
             clients: HashMap::new(),
             servers: HashMap::new(),
@@ -80,8 +83,12 @@ impl UserAgent {
 
     /// Takes a message that [`receive`](crate::receive) accepted.
     pub fn handle_message(&mut self, now: Instant, message: Message, flow: Flow) -> Verdict {
+        let success = success_of_invite(&message);
         let verdict = self.layer.handle_message(now, message, flow);
         self.take_events(now);
+        if let Some(response) = success.filter(|_| verdict == Verdict::ResponseUnmatched) {
+            self.acknowledge_stray(&response);
+        }
         verdict
     }
 

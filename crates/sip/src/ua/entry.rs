@@ -85,6 +85,8 @@ pub(super) struct Entry {
     pub(super) asking: Option<Asking>,
     /// A BYE that waits for the ACK of our 2xx (RFC 3261 §15).
     pub(super) bye_wanted: Option<Option<Reason>>,
+    /// A user agent before us made it.
+    pub(super) restored: bool,
 }
 
 pub(super) struct Ok2xx {
@@ -132,6 +134,7 @@ impl Entry {
             asked: None,
             asking: None,
             bye_wanted: None,
+            restored: false,
         }
     }
 }

@@ -1,0 +1,444 @@
+//! Calls that outlive this process: what is written down of them, and how one that begins goes on with them.
+//!
+//! ```text
+//! something has changed ─► Session(Remember) ─► … a restart … ─► Restored ─► answered: dialogs, timers, flows as they were
+//!                                                                       └──► otherwise: BYE to whoever had answered
+//! ```
+//!
+//! A connection does not outlive its process. An end on one is out of reach until a request of it comes by another, until it is found
+//! where its Contact says, or until it has registered again; a BYE for it waits for that, for a while.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::time::{Duration, Instant};
+
+use session::{Remember, Request as SessionRequest, Withdraw};
+use sip::{DialogHandle, Flow, Request, SessionInterval, StatusCode, Target, Transport, Uri, name};
+
+use super::bodies::SecuredLegs;
+use super::transfer::Transfer;
+use super::{Branch, Call, CallNumber, CallerLeg, End, OwnOffer, Place, Spec};
+use crate::memo::{Called, DialogMemo, EndMemo, Memo, SessionMemo, Talk, TransferMemo};
+use crate::routes::Caller;
+use crate::secured::SecuredLeg;
+use crate::{B2bua, Fact};
+
+/// How long a BYE waits for its receiver to come within reach.
+const REACH_TIME: Duration = Duration::from_secs(60);
+
+/// The peer's refresh of a session may have been missed: nobody is given up sooner than this after a restart (RFC 4028 §10).
+const GRACE: Duration = Duration::from_secs(32);
+
+/// Branches that a memo may speak of.
+const MAX_BRANCHES: u16 = 1024;
+
+impl B2bua {
+    /// Has the session remember what of these calls has changed.
+    pub(crate) fn remember_changes(&mut self, now: Instant) {
+        if !self.config.remember {
+            return;
+        }
+        let changed: Vec<DialogHandle> = self.ua.take_changed().collect();
+        for dialog in changed {
+            if let Some(&(number, _)) = self.by_dialog.get(&dialog) {
+                if self.calls.get(&number).is_some_and(|call| !call.out_of_reach.is_empty()) {
+                    self.with(now, number, |_, _| {});
+                }
+                self.touched.insert(number);
+            }
+        }
+        for number in std::mem::take(&mut self.touched) {
+            let Some(call) = self.calls.get(&number).filter(|call| call.is_known && !call.deleted && !call.ended)
+            else {
+                continue;
+            };
+            // Without a memo the call goes on, and ends by media timeout.
+            let state = self.memo_of(now, call).encode().unwrap_or_default();
+            let digest = Some(digest(&state));
+            let Some(call) = self.calls.get_mut(&number).filter(|call| call.remembered != digest) else { continue };
+            call.remembered = digest;
+            let remember = Remember { call_id: call.session.clone(), state };
+            self.ask(SessionRequest::Remember(remember));
+        }
+    }
+
+    fn memo_of(&self, now: Instant, call: &Call) -> Memo {
+        let talk = if call.caller.accepted { self.talk_of(now, call) } else { None };
+        let of_dialogs = || call.dialogs.iter().filter_map(|dialog| self.dialog_memo(now, *dialog)).collect();
+        talk.map_or_else(|| Memo::SettingUp(of_dialogs()), |talk| Memo::Talking(Box::new(talk)))
+    }
+
+    fn talk_of(&self, now: Instant, call: &Call) -> Option<Talk> {
+        let called = match (call.echo, call.winner) {
+            (true, _) => None,
+            (false, winner) => {
+                let index = winner?;
+                let Spec { uri, target: _, policy: _, trunk, address, user } = call.branches.get(index)?.spec.clone();
+                let end = self.end_memo(now, call, End::Called)?;
+                let (branch, branches) = (u16::try_from(index).ok()?, u16::try_from(call.branches.len()).ok()?);
+                Some(Called { end, branch, branches, uri, address, trunk, user })
+            }
+        };
+        let transfer = call.transfer.as_ref().and_then(|transfer| {
+            Some(TransferMemo { from: transfer.stays().other(), branch: u16::try_from(transfer.branch).ok()? })
+        });
+        Some(Talk {
+            caller: self.end_memo(now, call, End::Caller)?,
+            called,
+            who: call.who.clone(),
+            request: self.essence(&call.request),
+            max_forwards: call.max_forwards,
+            loop_token: call.loop_token.clone(),
+            unsettled: call.exchange.is_some() || call.busy.is_some() || !call.own_offers.is_empty(),
+            transfer,
+        })
+    }
+
+    /// Of the caller's INVITE what goes on in a transfer, and who called whom.
+    fn essence(&self, request: &Request) -> Request {
+        let mut essence = Request::new(request.method().clone(), request.uri().clone());
+        let own = [name::FROM, name::TO, name::CALL_ID, name::CSEQ, name::MAX_FORWARDS];
+        for name in own.into_iter().chain(self.config.pass_headers.iter().map(String::as_str)) {
+            if !essence.headers.contains(name) {
+                essence.headers.copy(&request.headers, name);
+            }
+        }
+        essence
+    }
+
+    fn end_memo(&self, now: Instant, call: &Call, end: End) -> Option<EndMemo> {
+        let dialog = self.dialog_memo(now, self.dialog_at(call, end)?)?;
+        let secured = call.secured.of(call.place_of(end));
+        let remote = dialog.state.agreed.as_ref().map(|agreed| &agreed.remote);
+        Some(EndMemo {
+            flow: call.flow(end),
+            policy: call.side(end).policy.clone(),
+            tag: call.tag(end),
+            addresses: secured.and_then(|secured| secured.addresses.clone()),
+            certificate: secured.and_then(SecuredLeg::certificate),
+            opened: secured.zip(remote).and_then(|(secured, remote)| secured.known(remote)).map(Into::into),
+            dialog,
+        })
+    }
+
+    fn dialog_memo(&self, now: Instant, dialog: DialogHandle) -> Option<DialogMemo> {
+        let state = self.ua.dialog_state(dialog)?;
+        let session = state.session.map(|SessionInterval { seconds, we_refresh, due }| SessionMemo {
+            seconds,
+            we_refresh,
+            due: self.secured.wall(now) + due.saturating_duration_since(now),
+        });
+        Some(DialogMemo { state, session })
+    }
+
+    /// A call of the session was taken over from a process before this one, with what that one wanted to be known of it.
+    pub fn handle_restored(&mut self, now: Instant, call_id: &str, state: &[u8]) {
+        if let Some(number) = self.by_session.get(call_id).copied() {
+            // Another process has gone on with it meanwhile.
+            self.disown(now, number);
+        }
+        let restored = match Memo::decode(state) {
+            Ok(Memo::Talking(talk)) => self.restore(now, call_id, *talk),
+            Ok(Memo::SettingUp(dialogs)) => {
+                self.end_restored(now, call_id, dialogs);
+                Ok(())
+            }
+            Err(error) => Err(error.to_string()),
+        };
+        if let Err(why) = restored {
+            self.tell(Fact::NotRestored { call: call_id.to_owned(), why });
+        }
+        self.settle(now);
+    }
+
+    /// A call that was not answered when its process ended is over.
+    fn end_restored(&mut self, now: Instant, call_id: &str, dialogs: Vec<DialogMemo>) {
+        for memo in dialogs {
+            if let Ok((_, dialog)) = self.ua.restore(self.dialog_of(now, memo)) {
+                let _ = self.ua.bye(now, dialog, None);
+            }
+        }
+        self.ask_delete(call_id.to_owned());
+        self.tell(Fact::Over { call: call_id.to_owned(), why: "a restart came between".to_owned() });
+    }
+
+    fn restore(&mut self, now: Instant, session: &str, talk: Talk) -> Result<(), String> {
+        let Talk { caller, called, who, request, max_forwards, loop_token, unsettled, transfer } = talk;
+        let fits = |called: &Called| called.branch < called.branches && called.branches <= MAX_BRANCHES;
+        if !called.as_ref().is_none_or(fits) {
+            return Err("branches that do not fit".to_owned());
+        }
+        let number = CallNumber(self.new_number());
+        let (leg, dialog, own) = self.restore_end(now, caller)?;
+        let mut secured = SecuredLegs::new(own.secured);
+        let mut branches = Vec::new();
+        let mut dialogs = vec![dialog];
+        let winner = called.as_ref().map(|called| usize::from(called.branch));
+        if let Some(Called { end, branch, branches: count, uri, address, trunk, user }) = called {
+            let call_id = end.dialog.state.id.call_id.clone();
+            let sent_by = end.dialog.state.target.sent_by.clone();
+            let (_, dialog, other) = match self.restore_end(now, end) {
+                Ok(restored) => restored,
+                Err(why) => {
+                    self.ua.abandon(now, dialog);
+                    return Err(why);
+                }
+            };
+            dialogs.push(dialog);
+            secured.set(Place::Branch(usize::from(branch)), other.secured);
+            let spec = Spec { uri, target: None, policy: other.policy, trunk, address, user };
+            branches = (0..count).map(|_| Branch::over(spec.clone())).collect();
+            if let Some(own) = branches.get_mut(usize::from(branch)) {
+                own.target = Some(Target { flow: other.flow, sent_by });
+                own.call_id = call_id;
+                own.dialog = Some(dialog);
+                own.tag = other.tag;
+                own.offered = true;
+            }
+        }
+        let caller = CallerLeg {
+            leg,
+            dialog: Some(dialog),
+            flow: own.flow,
+            policy: own.policy,
+            tag: own.tag,
+            over: false,
+            accepted: true,
+        };
+        let mut call = Call {
+            who,
+            max_forwards,
+            loop_token,
+            echo: winner.is_none(),
+            branches,
+            winner,
+            dialogs,
+            is_known: true,
+            ..Call::new(number, session.to_owned(), caller, secured, request, now)
+        };
+        // There is nobody left to call.
+        call.fork.cancel(None);
+        if unsettled && !call.echo {
+            call.own_offers.extend([OwnOffer::Repair(End::Caller), OwnOffer::Repair(End::Called)]);
+            self.ask(SessionRequest::Withdraw(Withdraw {
+                call_id: call.session.clone(),
+                from_tag: call.tag(End::Caller),
+                to_tag: call.tag(End::Called),
+            }));
+        }
+        let parties = call.who.clone().into_iter().chain(call.called_branch().and_then(|own| own.spec.party()));
+        for party in parties.collect::<Vec<_>>() {
+            self.takes_part(&mut call, party);
+        }
+        self.by_session.insert(call.session.clone(), number);
+        for (dialog, place) in call.dialogs.iter().zip([End::Caller, End::Called].map(|end| call.place_of(end))) {
+            self.by_dialog.insert(*dialog, (number, place));
+        }
+        self.calls.insert(number, call);
+        self.tell(Fact::Restored { call: session.to_owned() });
+        self.with(now, number, |own, call| {
+            own.look_for_ends(call);
+            if let Some(TransferMemo { from, branch }) = transfer {
+                own.give_up_transfer(now, call, from, usize::from(branch));
+            }
+        });
+        Ok(())
+    }
+
+    fn restore_end(&mut self, now: Instant, end: EndMemo) -> Result<(sip::LegId, DialogHandle, RestoredEnd), String> {
+        let EndMemo { dialog, flow, policy, tag, addresses, certificate, opened } = end;
+        let state = self.dialog_of(now, dialog);
+        let body = state.agreed.as_ref().map(|agreed| agreed.remote.clone());
+        let opened = body.zip(opened).map(|(body, sdp)| (body, sdp.to_vec()));
+        let certificate = certificate
+            .zip(addresses.as_ref())
+            .and_then(|(certificate, (_, peer))| self.secured.trust(now, &certificate, peer));
+        let secured = SecuredLeg::restored(addresses, certificate, opened);
+        let (leg, dialog) = self.ua.restore(state).map_err(|error| error.to_string())?;
+        Ok((leg, dialog, RestoredEnd { flow, policy, tag, secured }))
+    }
+
+    fn dialog_of(&self, now: Instant, memo: DialogMemo) -> sip::DialogState {
+        let DialogMemo { mut state, session } = memo;
+        state.session = session.map(|SessionMemo { seconds, we_refresh, due }| {
+            let left = due.duration_since(self.secured.wall(now)).unwrap_or_default();
+            let left = left.min(Duration::from_secs(seconds.into()));
+            SessionInterval { seconds, we_refresh, due: now + if we_refresh { left } else { left.max(GRACE) } }
+        });
+        state
+    }
+
+    /// What this process knows of a call is out of date.
+    fn disown(&mut self, now: Instant, number: CallNumber) {
+        let Some(mut call) = self.calls.remove(&number) else { return };
+        call.deleted = true;
+        for leg in call.legs.clone() {
+            // One that is answered has none to take back.
+            let _ = self.ua.cancel(now, leg, None);
+        }
+        for dialog in call.dialogs.clone() {
+            self.ua.abandon(now, dialog);
+        }
+        self.bury(call);
+    }
+
+    /// Nobody can be reached by a connection of another process.
+    fn look_for_ends(&mut self, call: &mut Call) {
+        for end in [End::Caller, End::Called] {
+            let Some(dialog) = self.dialog_at(call, end) else { continue };
+            let Some(flow) = self.ua.target(dialog).map(|target| target.flow) else { continue };
+            if !flow.transport.is_reliable() {
+                continue;
+            }
+            call.out_of_reach.push(end);
+            if let Some(Caller::User(user)) = self.party(call, call.place_of(end)) {
+                self.out_of_reach.entry(user).or_default().push((call.number, end));
+            }
+            let hop = self.ua.dialog(dialog).map(|dialog| dialog.next_hop().clone());
+            // Only the client opens a WebSocket.
+            if let Some(hop) = hop.filter(|_| matches!(flow.transport, Transport::Tcp | Transport::Tls)) {
+                self.seek(call.number, end, hop);
+            }
+        }
+    }
+
+    /// Where the peer's Contact says that it is.
+    pub(super) fn found(&mut self, call: &mut Call, end: End, targets: Result<Vec<Target>, String>) {
+        let Some(flow) = self.flow_at(call, end).filter(|flow| flow.connection == 0) else { return };
+        let is_as_secure = |target: &Target| {
+            target.flow.transport.is_reliable() && (target.flow.transport.is_secure() || !flow.transport.is_secure())
+        };
+        if let Some(target) = targets.unwrap_or_default().into_iter().find(is_as_secure) {
+            self.reach(call, end, target);
+        }
+    }
+
+    /// A user has registered: its calls that were out of reach go by that flow, if it is the same phone.
+    pub(super) fn found_user(&mut self, now: Instant, user: &str, flow: &Flow) {
+        let Some(ends) = self.out_of_reach.remove(user) else { return };
+        let contacts: Vec<Uri> = self
+            .registrar
+            .bindings(user)
+            .iter()
+            .filter(|binding| binding.flow == *flow)
+            .map(|binding| binding.contact.uri.clone())
+            .collect();
+        for (number, end) in ends {
+            let Some(call) = self.calls.get(&number) else { continue };
+            let Some(dialog) = self.dialog_at(call, end) else { continue };
+            let Some(target) = self.ua.target(dialog).cloned() else { continue };
+            let remote = self.ua.dialog(dialog).map(|dialog| dialog.remote_target().clone());
+            let is_same =
+                contacts.iter().any(|contact| remote.as_ref().is_some_and(|remote| is_one_phone(contact, remote)));
+            if !is_same || target.flow.transport != flow.transport {
+                self.out_of_reach.entry(user.to_owned()).or_default().push((number, end));
+                continue;
+            }
+            let target = Target { flow: *flow, sent_by: target.sent_by };
+            self.with(now, number, |own, call| own.reach(call, end, target));
+        }
+    }
+
+    fn reach(&mut self, call: &mut Call, end: End, target: Target) {
+        if let Some(dialog) = self.dialog_at(call, end) {
+            let _ = self.ua.set_target(dialog, target);
+        }
+    }
+
+    /// Ends that have come within reach hear what waited for it.
+    pub(crate) fn look_after_reach(&mut self, now: Instant, call: &mut Call) {
+        let mut came = false;
+        for end in std::mem::take(&mut call.out_of_reach) {
+            match self.flow_at(call, end) {
+                Some(flow) if flow.connection == 0 => call.out_of_reach.push(end),
+                Some(flow) => {
+                    came = true;
+                    match end {
+                        End::Caller => call.caller.flow = flow,
+                        End::Called => {
+                            let index = call.winner.unwrap_or_default();
+                            if let Some(target) = call.branches.get_mut(index).and_then(|own| own.target.as_mut()) {
+                                target.flow = flow;
+                            }
+                        }
+                    }
+                }
+                None => {}
+            }
+        }
+        if came && call.ended {
+            self.end(now, call, "", None);
+        }
+    }
+
+    /// Whether a BYE for this end has to wait.
+    pub(super) fn waits_for_reach(&mut self, now: Instant, call: &mut Call, end: End) -> bool {
+        let waits =
+            call.out_of_reach.contains(&end) && self.flow_at(call, end).is_some_and(|flow| flow.connection == 0);
+        if waits {
+            self.wake(call, now + REACH_TIME);
+        }
+        waits
+    }
+
+    /// It has waited long enough.
+    pub(super) fn give_up_reach(&mut self, now: Instant, call: &mut Call) {
+        if call.ended && !std::mem::take(&mut call.out_of_reach).is_empty() {
+            self.end(now, call, "", None);
+        }
+    }
+
+    fn flow_at(&self, call: &Call, end: End) -> Option<Flow> {
+        self.dialog_at(call, end).and_then(|dialog| self.ua.target(dialog)).map(|target| target.flow)
+    }
+
+    /// The target of a transfer had not answered: both ends go on as before, and the one that referred us hears of it.
+    fn give_up_transfer(&mut self, now: Instant, call: &mut Call, from: End, branch: usize) {
+        if let Some(own) = call.branches.get_mut(branch) {
+            own.offered = true;
+        }
+        let request = call.request.clone();
+        let response = request.respond(StatusCode::SERVICE_UNAVAILABLE);
+        call.transfer = Some(Transfer::resumed(from, branch, request, now));
+        self.transfer_failed(now, call, &response);
+    }
+}
+
+fn digest(bytes: &[u8]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    bytes.hash(&mut hasher);
+    hasher.finish()
+}
+
+/// What an end is beside its dialog.
+struct RestoredEnd {
+    flow: Flow,
+    policy: crate::LegPolicy,
+    tag: String,
+    secured: SecuredLeg,
+}
+
+/// Whether two Contacts are of one phone: parameters tell of the flow.
+fn is_one_phone(one: &Uri, other: &Uri) -> bool {
+    let (Some(one), Some(other)) = (one.as_sip(), other.as_sip()) else { return false };
+    one.user == other.user && one.host.is_equivalent(&other.host) && one.port == other.port
+}
+
+impl Branch {
+    /// One of which nothing is to come.
+    fn over(spec: Spec) -> Self {
+        Self {
+            spec,
+            max_breadth: 0,
+            targets: Default::default(),
+            target: None,
+            leg: None,
+            call_id: String::new(),
+            dialog: None,
+            tag: String::new(),
+            offer: None,
+            digest: None,
+            offered: false,
+            over: true,
+        }
+    }
+}

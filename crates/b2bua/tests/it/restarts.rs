@@ -1,0 +1,520 @@
+//! The process is killed in the middle of calls, and another one takes them over.
+
+use std::time::Duration;
+
+use sallyport_b2bua::{B2buaConfig, Fact, Refer, Users};
+use session::EndReason;
+use sip::{
+    Account, Body, CallEvent, DialogHandle, DigestPolicy, DigestSession, EndCause, Method, StatusCode, Target,
+    Transport, next_attempt,
+};
+
+use crate::offers::{agreed, answer, answered, hold, offer, reinvite};
+use crate::registrations::{account, call_as, registration, send_as, users};
+use crate::strangers::{deliver, forged};
+use crate::transfers::{notified, refer, takes_offer};
+use crate::world::{ALICE, BOB, CAROL, World, address, config, plain, sdp, text};
+
+fn remembering(mut config: B2buaConfig) -> B2buaConfig {
+    config.remember = true;
+    config
+}
+
+fn world() -> World {
+    World::with(remembering(config()))
+}
+
+fn is_bye(event: &CallEvent) -> bool {
+    matches!(event, CallEvent::Ended { cause: EndCause::Bye(_), .. })
+}
+
+/// Of a request that we sent.
+fn cseq(bytes: &[u8]) -> u32 {
+    let text = String::from_utf8_lossy(bytes).into_owned();
+    let line = text.lines().find_map(|line| line.strip_prefix("CSeq: ")).unwrap().to_owned();
+    line.split(' ').next().unwrap().parse().unwrap()
+}
+
+fn sent_to(world: &World, at: &str, method: &str) -> Vec<Vec<u8>> {
+    let sent = world.sent.iter().filter(|(peer, bytes)| *peer == address(at) && bytes.starts_with(method.as_bytes()));
+    sent.map(|(_, bytes)| bytes.clone()).collect()
+}
+
+#[test]
+fn who_hangs_up_after_a_restart_ends_both_legs() {
+    for (at, other, place) in [(ALICE, BOB, 0), (BOB, ALICE, 1)] {
+        let mut world = world();
+        let dialogs = world.established();
+        world.restart();
+        assert_eq!(world.b2bua.len().0, 1);
+        world.no_event(ALICE);
+        world.no_event(BOB);
+        world.bye(at, dialogs[place]);
+        world.event(at);
+        assert!(is_bye(&world.event(other)));
+        world.assert_forgotten();
+        assert!(world.take_log().iter().all(|line| !line.contains("481")));
+    }
+}
+
+/// RFC 3264 §8: the version of o= counts up, and all else of a description stays.
+#[test]
+fn either_end_offers_again_after_a_restart_with_ports_and_origin_as_they_were() {
+    for (at, other, place) in [(ALICE, BOB, 0), (BOB, ALICE, 1)] {
+        let mut world = world();
+        let dialogs = world.established();
+        let before = agreed(&world, dialogs);
+        let (ports, transports) =
+            (world.session.ports_in_use(), world.plans.values().next().unwrap().transports.clone());
+        world.restart();
+        let (name, ip) = if at == ALICE { ("alice", "192.0.2.10") } else { ("bob", "192.0.2.20") };
+        let (other_name, other_ip) = if at == ALICE { ("bob", "192.0.2.20") } else { ("alice", "192.0.2.10") };
+        reinvite(&mut world, at, dialogs[place], Some(hold(name, ip)));
+        let (dialog, offered) = offer(&mut world, other);
+        // What the other one had of us before; the version of its o= counts up.
+        let had = &before[if other == BOB { 3 } else { 1 }];
+        let origin = |text: &str| text.lines().find(|line| line.starts_with("o=")).unwrap().to_owned();
+        let version = |text: &str| origin(text).split(' ').nth(2).unwrap().parse::<u64>().unwrap();
+        assert_eq!(version(&offered), version(had) + 1);
+        let rest = |text: &str| {
+            text.lines()
+                .filter(|line| !line.starts_with("o=") && !line.starts_with("a=send"))
+                .map(str::to_owned)
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(rest(&offered), rest(had));
+        assert!(offered.contains("a=sendonly"));
+        let held = sdp(other_name, other_ip, "m=audio 4000 RTP/AVP 0\na=rtpmap:0 PCMU/8000\na=recvonly");
+        answer(&mut world, other, dialog, Body::sdp(held));
+        assert!(answered(&mut world, at).contains("a=recvonly"));
+        assert_eq!(world.session.ports_in_use(), ports);
+        let now: Vec<_> = world.plans.values().next().unwrap().transports.iter().map(|own| own.id).collect();
+        assert_eq!(now, transports.iter().map(|own| own.id).collect::<Vec<_>>());
+        // What is held stays so over another restart, and is taken up again.
+        world.restart();
+        reinvite(&mut world, at, dialogs[place], Some(plain(name, ip)));
+        let (dialog, offered) = offer(&mut world, other);
+        assert!(!offered.contains("a=sendonly"));
+        answer(&mut world, other, dialog, plain(other_name, other_ip));
+        answered(&mut world, at);
+        world.bye(other, dialogs[1 - place]);
+        world.assert_forgotten();
+    }
+}
+
+/// RFC 3261 §12.2.1.1: a peer refuses what is not above the number before.
+#[test]
+fn our_numbers_never_go_back() {
+    let mut world = world();
+    let [alice, bob] = world.established();
+    let mut last = 0;
+    for round in 0..3 {
+        for _ in 0..40 {
+            let now = world.now;
+            let headers = sip::Headers::new();
+            let body = Body { content_type: "application/dtmf-relay".into(), bytes: b"Signal=5\r\n".to_vec() };
+            world.phone(ALICE).agent.send(now, alice, Method::Info, Some(body), &headers).unwrap();
+            let CallEvent::Request { server, request, .. } = world.event(BOB) else { panic!() };
+            world.phone(BOB).agent.respond(now, server, request.respond(StatusCode::OK)).unwrap();
+            let CallEvent::Response { response, .. } = world.event(ALICE) else { panic!() };
+            assert_eq!(response.status(), StatusCode::OK, "round {round}");
+        }
+        let numbers: Vec<u32> = sent_to(&world, BOB, "INFO").iter().map(|bytes| cseq(bytes)).collect();
+        assert!(numbers.is_sorted() && numbers[0] > last, "{numbers:?}");
+        last = *numbers.last().unwrap();
+        world.sent.clear();
+        world.restart();
+    }
+    world.bye(BOB, bob);
+    assert!(is_bye(&{
+        let mut event = world.event(ALICE);
+        while matches!(event, CallEvent::Response { .. }) {
+            event = world.event(ALICE);
+        }
+        event
+    }));
+    world.assert_forgotten();
+}
+
+#[test]
+fn the_session_timers_go_on() {
+    let mut world = world();
+    world.established();
+    world.run(Duration::from_secs(600));
+    world.take_log();
+    world.restart();
+    // Half of 1800 s after the beginning, not after the restart: neither phone has timers, so that we refresh (RFC 4028 §9).
+    world.run(Duration::from_secs(290));
+    assert_eq!(world.take_log(), Vec::<String>::new());
+    world.run(Duration::from_secs(20));
+    let log = world.take_log();
+    assert!(log.contains(&"us>alice INVITE".to_owned()) || log.contains(&"us>alice UPDATE".to_owned()), "{log:?}");
+    assert_eq!(world.b2bua.len().0, 1);
+}
+
+#[test]
+fn a_session_that_nobody_refreshes_ends() {
+    let mut world = world();
+    let mut invite = World::invitation(ALICE, "sip:bob@sallyport.example", Some(plain("alice", "192.0.2.10")));
+    invite.headers.push("Supported", "timer");
+    invite.headers.push("Session-Expires", "1800;refresher=uac");
+    world.call(ALICE, invite);
+    let (leg, _) = world.incoming(BOB);
+    world.accept(BOB, leg, Some(plain("bob", "192.0.2.20")));
+    world.answered(ALICE);
+    world.event(BOB);
+    // Alice has lost it all.
+    world.add(ALICE, Transport::Udp, 0);
+    world.run(Duration::from_secs(1000));
+    world.restart();
+    // A third less than 1800 s, or 32 s (RFC 4028 §10).
+    world.run(Duration::from_secs(767));
+    assert_eq!(world.b2bua.len().0, 1);
+    world.take_log();
+    world.run(Duration::from_secs(2));
+    assert!(is_bye(&world.event(BOB)));
+    assert_eq!(world.take_log()[..2], ["us>alice BYE", "us>bob BYE"]);
+    world.assert_forgotten();
+}
+
+#[test]
+fn without_media_after_a_restart_both_legs_hear_that_it_is_over() {
+    let mut world = world();
+    world.established();
+    world.restart();
+    world.worker_says_idle();
+    for at in [ALICE, BOB] {
+        let CallEvent::Ended { cause: EndCause::Bye(bye), .. } = world.event(at) else { panic!() };
+        assert!(bye.headers.value("Reason").unwrap().contains("no media"));
+    }
+    assert_eq!(world.ended.last().unwrap().1, EndReason::MediaTimeout);
+    world.assert_forgotten();
+}
+
+#[test]
+fn the_winner_of_a_fork_has_the_call_still() {
+    let mut config = config();
+    let all = ["sip:bob@192.0.2.20:5060", "sip:carol@192.0.2.30:5060"].map(crate::world::target).to_vec();
+    config.routes[0].to = sallyport_b2bua::Destination::Targets(vec![all]);
+    let mut world = World::with(remembering(config));
+    world.alice_calls_bob();
+    let (leg, _) = world.incoming(BOB);
+    world.ring(BOB, leg, 180, None);
+    let (leg, _) = world.incoming(CAROL);
+    let carol = world.accept(CAROL, leg, Some(plain("carol", "192.0.2.30")));
+    let (alice, _) = world.answered(ALICE);
+    world.event(CAROL);
+    world.event(BOB);
+    world.restart();
+    reinvite(&mut world, CAROL, carol, Some(plain("carol", "192.0.2.31")));
+    let (dialog, _) = offer(&mut world, ALICE);
+    answer(&mut world, ALICE, dialog, plain("alice", "192.0.2.10"));
+    answered(&mut world, CAROL);
+    world.bye(ALICE, alice);
+    assert!(is_bye(&world.event(CAROL)));
+    world.no_event(BOB);
+    world.assert_forgotten();
+}
+
+#[test]
+fn who_hears_itself_does_so_still() {
+    let mut world = world();
+    let to = "sip:echo@sallyport.example";
+    world.call(ALICE, World::invitation(ALICE, to, Some(plain("alice", "192.0.2.10"))));
+    let (alice, _) = world.answered(ALICE);
+    world.restart();
+    reinvite(&mut world, ALICE, alice, Some(plain("alice", "192.0.2.11")));
+    answered(&mut world, ALICE);
+    let remote = world.plans.values().next().unwrap().transports[0].remote.unwrap();
+    assert_eq!(remote.ip().to_string(), "192.0.2.11");
+    world.bye(ALICE, alice);
+    world.assert_forgotten();
+}
+
+/// Its ports are closed; what its parties do with what they have begun is theirs.
+#[test]
+fn a_call_that_rings_is_over() {
+    let mut world = world();
+    world.alice_calls_bob();
+    let (leg, _) = world.incoming(BOB);
+    world.ring(BOB, leg, 180, None);
+    assert_eq!(world.session.call_count(), 1);
+    world.restart();
+    assert_eq!((world.session.call_count(), world.session.ports_in_use(), world.b2bua.len().0), (0, 0, 0));
+    assert!(world.open.is_empty());
+    assert!(world.facts.iter().any(|fact| matches!(fact, Fact::Over { why, .. } if why.contains("restart"))));
+}
+
+/// Bob has answered, and the session has not yet said what Alice is to hear of it.
+#[test]
+fn whoever_had_answered_hears_that_it_is_over() {
+    let mut world = world();
+    world.alice_calls_bob();
+    let (leg, _) = world.incoming(BOB);
+    let now = world.now;
+    world.phone(BOB).agent.accept(now, leg, Some(plain("bob", "192.0.2.20")), &crate::world::none()).unwrap();
+    world.deliver_and_remember();
+    assert_eq!(world.log.last().unwrap(), "us>bob ACK");
+    world.restart();
+    let mut event = world.event(BOB);
+    if matches!(event, CallEvent::Established { .. }) {
+        event = world.event(BOB);
+    }
+    assert!(is_bye(&event));
+    assert_eq!((world.session.call_count(), world.b2bua.len().0), (0, 0));
+}
+
+/// Bob's answer to an offer of Alice's was lost with the process: both are brought to agree again.
+#[test]
+fn an_offer_that_was_open_is_settled_anew() {
+    let mut world = world();
+    let [alice, bob] = world.established();
+    reinvite(&mut world, ALICE, alice, Some(plain("alice", "192.0.2.11")));
+    let (dialog, _) = offer(&mut world, BOB);
+    world.restart();
+    // Bob answers the process that is no more; without an ACK it would end the call after 32 s.
+    answer(&mut world, BOB, dialog, plain("bob", "192.0.2.21"));
+    world.run(Duration::from_secs(40));
+    let mut rounds = 0;
+    for (at, name, ip) in [(ALICE, "alice", "192.0.2.10"), (BOB, "bob", "192.0.2.21")] {
+        while let Some(event) = world.phone(at).events.pop_front() {
+            if let CallEvent::Offer { dialog, .. } = event {
+                answer(&mut world, at, dialog, plain(name, ip));
+                rounds += 1;
+            }
+        }
+        world.run(Duration::from_secs(5));
+    }
+    assert!(rounds >= 1, "{:?}", world.log);
+    assert_eq!(world.b2bua.len().0, 1, "{:?}", world.log);
+    world.bye(BOB, bob);
+    world.assert_forgotten();
+}
+
+#[test]
+fn a_transfer_whose_target_had_not_answered_leaves_the_call_as_it_was() {
+    let mut config = config();
+    config.refer = Refer::Blind;
+    let mut world = World::with(remembering(config));
+    let [alice, bob] = world.established();
+    assert_eq!(refer(&mut world, BOB, bob, "sip:carol@sallyport.example"), StatusCode::ACCEPTED);
+    assert_eq!(notified(&mut world, BOB), "SIP/2.0 100 Trying\r\n");
+    world.incoming(CAROL);
+    let ports = world.session.ports_in_use();
+    world.restart();
+    assert_eq!(notified(&mut world, BOB), "SIP/2.0 503 Service Unavailable\r\n");
+    assert!(world.session.ports_in_use() < ports, "what Carol was offered is closed");
+    reinvite(&mut world, ALICE, alice, Some(plain("alice", "192.0.2.11")));
+    takes_offer(&mut world, BOB, "bob", "192.0.2.20");
+    answered(&mut world, ALICE);
+    // Another one is carried out.
+    assert_eq!(refer(&mut world, BOB, bob, "sip:carol@sallyport.example"), StatusCode::ACCEPTED);
+    assert_eq!(notified(&mut world, BOB), "SIP/2.0 100 Trying\r\n");
+    let (leg, invite) = world.incoming(CAROL);
+    assert_eq!(invite.headers.value("Subject").as_deref(), Some("lunch"));
+    world.accept(CAROL, leg, Some(plain("carol", "192.0.2.30")));
+    assert_eq!(notified(&mut world, BOB), "SIP/2.0 200 OK\r\n");
+    assert!(is_bye(&world.event(BOB)));
+    takes_offer(&mut world, ALICE, "alice", "192.0.2.11");
+    // Who has come in the place of another is remembered as such.
+    world.restart();
+    world.bye(ALICE, alice);
+    world.event(CAROL);
+    assert!(is_bye(&world.event(CAROL)));
+}
+
+const DESK: &str = "192.0.2.40:33000";
+
+/// Bob is on a connection that others cannot open, and Alice calls him.
+fn with_browser() -> (World, DialogHandle, DialogHandle, Account) {
+    let mut world = World::with_users(remembering(B2buaConfig::new("sallyport.example")), users());
+    world.add(DESK, Transport::Ws, 77);
+    let account = account("bob", "builder");
+    assert_eq!(send_as(&mut world, DESK, &account, browser(1)).status(), StatusCode::OK);
+    call_as(&mut world, "alice", "wonderland", ALICE, "sip:bob@sallyport.example");
+    let (leg, _) = world.incoming(DESK);
+    let fingerprint = ["AB"; 32].join(":");
+    let media = format!(
+        "m=audio 9 UDP/TLS/RTP/SAVPF 0\na=rtpmap:0 PCMU/8000\na=mid:0\na=rtcp-mux\na=setup:active\na=ice-ufrag:abcd\n\
+         a=ice-pwd:abcdefghijklmnopqrstuv\na=fingerprint:sha-256 {fingerprint}"
+    );
+    let bob = world.accept(DESK, leg, Some(Body::sdp(sdp("bob", "192.0.2.40", &media))));
+    let (alice, _) = world.answered(ALICE);
+    world.event(DESK);
+    (world, alice, bob, account)
+}
+
+fn browser(number: u32) -> sip::Request {
+    let mut request = registration("bob", "df7jal23ls0d.invalid", 600);
+    request.headers.set("Contact", "<sip:192.0.2.40:33000;transport=ws;ob>");
+    request.headers.set("Call-ID", format!("register-{number}"));
+    request
+}
+
+#[test]
+fn a_bye_waits_until_a_phone_behind_a_connection_has_registered_again() {
+    let (mut world, alice, _, account) = with_browser();
+    world.restart();
+    world.reconnect(DESK, 5);
+    world.bye(ALICE, alice);
+    world.run(Duration::from_secs(20));
+    world.no_event(DESK);
+    assert_eq!(world.session.call_count(), 0, "its media have ended");
+    let mut request = browser(2);
+    let challenge = crate::registrations::send(&mut world, DESK, request.clone());
+    request = next_attempt(&request);
+    DigestSession::new(DigestPolicy::default(), [3; 32]).answer(&[account], &mut request, &challenge).unwrap();
+    let (now, own) = (world.now, world.flow(DESK));
+    let flow = sip::Flow { local: own.peer, peer: own.local, ..own };
+    world.phone(DESK).agent.send_outside(now, request, &Target { flow, sent_by: address(DESK).into() }).unwrap();
+    assert!(is_bye(&world.event(DESK)));
+    let CallEvent::Response { response, .. } = world.event(DESK) else { panic!() };
+    assert_eq!(response.status(), StatusCode::OK);
+    world.run(Duration::from_secs(40));
+    assert_eq!(world.b2bua.len().0, 0);
+}
+
+#[test]
+fn nobody_waits_for_ever_for_a_phone_that_does_not_come_back() {
+    let (mut world, alice, ..) = with_browser();
+    world.restart();
+    world.reconnect(DESK, 5);
+    world.bye(ALICE, alice);
+    world.run(Duration::from_secs(59));
+    assert_eq!(world.b2bua.len().0, 1);
+    world.run(Duration::from_secs(2));
+    assert_eq!(world.b2bua.len().0, 0);
+}
+
+#[test]
+fn a_phone_on_another_connection_goes_on_with_its_call() {
+    let (mut world, alice, bob, _) = with_browser();
+    world.restart();
+    // A number that was another's before.
+    world.reconnect(DESK, 1);
+    world.bye(DESK, bob);
+    world.event(DESK);
+    assert!(is_bye(&world.event(ALICE)));
+    world.run(Duration::from_secs(40));
+    assert_eq!(world.b2bua.len().0, 0);
+    let _ = alice;
+}
+
+/// Numbers of connections begin anew, so that a stranger may have one that was a party's.
+#[test]
+fn nobody_gets_into_a_call_by_having_the_number_of_its_connection() {
+    const EVE: &str = "192.0.2.66:5060";
+    let (mut world, _alice, _bob, _) = with_browser();
+    let stolen = forged(&world, ALICE, &Method::Bye, None);
+    world.restart();
+    assert!(deliver(&mut world, EVE, &stolen).starts_with("SIP/2.0 401 "));
+    let invite =
+        world.sent.iter().find(|(peer, bytes)| *peer == address(DESK) && bytes.starts_with(b"INVITE ")).unwrap();
+    let text = text(&invite.1);
+    let of = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)).unwrap().to_owned();
+    let tag = world.phones[&address(DESK)].agent.dialog(_bob).unwrap().id().local_tag.clone();
+    let mut bye = stolen.clone();
+    bye.headers.set("From", format!("{};tag={tag}", of("To: ")));
+    bye.headers.set("To", of("From: "));
+    bye.headers.set("Call-ID", of("Call-ID: "));
+    let message = sip::receive(&bye.to_bytes(), sip::Carriage::Stream, &sip::Limits::default()).message().unwrap();
+    let flow = sip::Flow {
+        transport: Transport::Ws,
+        local: address(crate::world::US),
+        peer: address("198.51.100.66:4000"),
+        connection: 77,
+    };
+    let now = world.now;
+    world.b2bua.handle_message(now, message, flow);
+    world.settle();
+    assert_eq!(world.b2bua.len().0, 1, "the call goes on");
+}
+
+#[test]
+fn a_trunk_on_a_connection_is_called_by_another_one() {
+    let mut world = world();
+    world.add("192.0.2.20:5070", Transport::Tcp, 9);
+    let mut config = remembering(config());
+    config.routes[0].to = sallyport_b2bua::Destination::Targets(vec![vec![crate::world::target(
+        "sip:bob@192.0.2.20:5070;transport=tcp",
+    )]]);
+    world.b2bua.reconfigure(config.clone(), Users::default());
+    world.alice_calls_bob();
+    let (leg, _) = world.incoming("192.0.2.20:5070");
+    world.accept("192.0.2.20:5070", leg, Some(plain("bob", "192.0.2.20")));
+    let (alice, _) = world.answered(ALICE);
+    world.event("192.0.2.20:5070");
+    world.reconnect("192.0.2.20:5070", 11);
+    world.restart_with(config);
+    world.bye(ALICE, alice);
+    assert!(is_bye(&world.event("192.0.2.20:5070")));
+    world.run(Duration::from_secs(40));
+    assert_eq!(world.b2bua.len().0, 0);
+}
+
+#[test]
+fn nothing_is_remembered_where_nobody_asks_and_of_no_call_that_is_over() {
+    let mut world = World::new();
+    world.established();
+    assert!(world.plans.values().all(|plan| plan.memo.is_empty()));
+
+    let mut world = self::world();
+    let [alice, _] = world.established();
+    world.bye(ALICE, alice);
+    world.settle();
+    assert!(world.plans.is_empty() && world.open.is_empty());
+    world.restart();
+    assert_eq!((world.b2bua.len().0, world.session.call_count()), (0, 0));
+}
+
+/// Only the pump could do so; it shall not bring us down with it.
+#[test]
+fn a_memo_that_is_cut_or_bent_is_refused_or_makes_a_call_that_can_be_ended() {
+    let state = {
+        let mut world = world();
+        world.established();
+        world.remembered.pop().unwrap()
+    };
+    let mut bent: Vec<Vec<u8>> = (0..state.len()).step_by(11).map(|length| state[..length].to_vec()).collect();
+    bent.extend((0..state.len()).step_by(3).map(|at| {
+        let mut state = state.clone();
+        state[at] ^= 0x15;
+        state
+    }));
+    let (mut refused, mut taken) = (0, 0);
+    let mut world = self::world();
+    for state in bent {
+        let now = world.now;
+        world.b2bua.handle_restored(now, "sip-bent", &state);
+        world.settle();
+        if world.facts.drain(..).any(|fact| matches!(fact, Fact::NotRestored { .. })) {
+            refused += 1;
+        } else {
+            taken += 1;
+        }
+        world.b2bua.handle_ended(now, "sip-bent", EndReason::MediaTimeout);
+        world.run(Duration::from_secs(200));
+        assert!(world.b2bua.is_idle());
+    }
+    assert!(refused > 100 && taken > 10, "{refused} {taken}");
+}
+
+#[test]
+fn a_call_that_is_too_large_keeps_its_media_alone() {
+    let mut world = world();
+    let lines = "a=x-padding:0123456789012345678901234567890123456789012345678901234567890123456789\n".repeat(250);
+    let media = format!("m=audio 4000 RTP/AVP 0\na=rtpmap:0 PCMU/8000\n{lines}");
+    let offer = Body::sdp(sdp("alice", "192.0.2.10", &media));
+    world.call(ALICE, World::invitation(ALICE, "sip:bob@sallyport.example", Some(offer)));
+    let (leg, _) = world.incoming(BOB);
+    let bob = world.accept(BOB, leg, Some(plain("bob", "192.0.2.20")));
+    world.answered(ALICE);
+    world.event(BOB);
+    assert!(world.remembered.last().unwrap().is_empty());
+    world.restart();
+    assert_eq!((world.b2bua.len().0, world.session.call_count()), (0, 1));
+    world.bye(BOB, bob);
+    assert!(world.take_log().contains(&"us>bob 481 BYE".to_owned()));
+    world.worker_says_idle();
+    assert_eq!(world.session.call_count(), 0);
+}
