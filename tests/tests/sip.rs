@@ -2,6 +2,7 @@
 
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use sallyport_tests::linphone::{Linphone, MediaEncryption, Registration};
 use sallyport_tests::namespace::{self, ADDRESS};
 use sallyport_tests::server::Server;
 use sallyport_tests::until;
+use serde_json::Value;
 
 const PATIENCE: Duration = Duration::from_secs(15);
 const REALM: &str = "sallyport";
@@ -205,6 +207,62 @@ fn linphone_hears_itself_when_it_calls_echo() {
         let heard = caller.wait_for_tone(CALLER_TONE, PATIENCE);
         heard.with_context(|| explanation(&server))?;
         hang_up(&server, &mut caller)
+    };
+    scenario().unwrap_or_else(|error| panic!("{error:#}"));
+}
+
+/// Lines of JSON, one for each call that has ended.
+fn records(file: &Path) -> anyhow::Result<Vec<Value>> {
+    let text = std::fs::read_to_string(file)?;
+    text.lines().map(|line| serde_json::from_str(line).context("a line of JSON")).collect()
+}
+
+#[test]
+fn records_say_whose_call_it_was_which_way_it_went_and_who_ended_it() {
+    if !namespace::is_permitted() {
+        return;
+    }
+    let scenario = || -> anyhow::Result<()> {
+        namespace::enter()?;
+        let folder = Folder::new("records")?;
+        let file = folder.path().join("records");
+        let records_flag = file.to_str().context("a name in UTF-8")?;
+        let sip = format!("{ADDRESS}:5060");
+        let flags = ["--media", ADDRESS, "--sip", &sip, "--records", records_flag];
+        let server = Server::start_for(&["alice", "bob"], PASSWORD, "", &flags)?;
+        let mut alice = phone(&server, "alice", 5081, MediaEncryption::Sdes, false)?;
+        let mut bob = phone(&server, "bob", 5082, MediaEncryption::Sdes, true)?;
+        alice.command(&format!("call sip:bob@{sip}"))?;
+        both_hear(&mut alice, &mut bob)?;
+        let page = explanation(&server);
+        ensure!(page.contains("\"sip\":{") && page.contains("\"user\":\"bob\""), "{page}");
+        bob.command("terminate")?;
+        until("a record of the call", PATIENCE, || Ok(records(&file)?.len() == 1))?;
+        let record = records(&file)?.remove(0);
+        let sip_part = &record["sip"];
+        ensure!(record["reason"] == "deleted" && !record["legs"][1].is_null(), "the media are in it: {record}");
+        ensure!(sip_part["caller"]["user"] == "alice" && sip_part["caller"]["transport"] == "UDP", "{record}");
+        ensure!(sip_part["caller"]["address"] == format!("{ADDRESS}:5081"), "{record}");
+        ensure!(sip_part["called"][0]["user"] == "bob" && sip_part["called"][0]["status"] == 200, "{record}");
+        ensure!(sip_part["route"] == "* → registered" && sip_part["uri"] == format!("sip:bob@{sip}"), "{record}");
+        ensure!(sip_part["status"] == 200 && sip_part["ended_by"] == "called", "{record}");
+        let moment = |name: &str| sip_part[name].as_f64().with_context(|| format!("{name} in {record}"));
+        let moments = ["invited", "answered", "ended"].map(moment).into_iter().collect::<anyhow::Result<Vec<f64>>>()?;
+        ensure!(moments.is_sorted() && moments[2] - moments[1] > 0.5, "{record}");
+        ensure!(
+            !record.to_string().contains("inline:") && !record.to_string().contains(PASSWORD),
+            "no secrets: {record}"
+        );
+
+        // One that came to nothing.
+        alice.command(&format!("call sip:nobody@{sip}"))?;
+        until("a record of the failure", PATIENCE, || Ok(records(&file)?.len() == 2))?;
+        let record = records(&file)?.remove(1);
+        let sip_part = &record["sip"];
+        ensure!(record["reason"] == "failed" && record["legs"].as_array().is_some_and(Vec::is_empty), "{record}");
+        ensure!(sip_part["status"] == 404 && sip_part["ended_by"] == "server", "{record}");
+        ensure!(sip_part["caller"]["user"] == "alice", "{record}");
+        Ok(())
     };
     scenario().unwrap_or_else(|error| panic!("{error:#}"));
 }

@@ -43,6 +43,9 @@ pub struct CallDetail {
     pub streams: Vec<StreamDetail>,
     /// What bears on its security, oldest first, in words.
     pub ledger: Vec<String>,
+    /// Of a call of SIP: users, trunks, route, transports and times.
+    #[serde(skip_serializing_if = "serde_json::Value::is_null")]
+    pub sip: serde_json::Value,
     /// Why there is audio or not, leg by leg.
     pub explanation: serde_json::Value,
     /// The same for people.

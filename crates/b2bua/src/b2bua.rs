@@ -17,7 +17,7 @@ use crate::gate::Gate;
 use crate::registrar::Registrar;
 use crate::secured::Secured;
 use crate::shares::Shares;
-use crate::{B2buaConfig, Counters, Fact, Refer, SmimeSettings, Users};
+use crate::{B2buaConfig, CallFacts, Counters, Fact, Refer, SmimeSettings, Users};
 
 /// Peers whose keys in the clear have been logged; beyond, they are counted alone.
 const MAX_WARNED: usize = 4096;
@@ -52,6 +52,8 @@ pub enum Output {
     },
     /// For the log.
     Log(Fact),
+    /// A call is over, or was refused after it was known whose it is: what stays of its signalling.
+    Over(Box<CallFacts>),
 }
 
 /// A back-to-back user agent. The contract is on the crate page.
@@ -276,6 +278,21 @@ impl B2bua {
         known.or_else(|| self.calls.values().find(|call| call.has_call_id(call_id)).map(|call| call.session.as_str()))
     }
 
+    /// Whether a call that the session knows by this Call-ID is one of ours, and not over.
+    pub fn knows(&self, session_call_id: &str) -> bool {
+        self.by_session.contains_key(session_call_id)
+    }
+
+    /// What is known of the signalling of a call that the session knows by this Call-ID.
+    pub fn call_facts(&self, session_call_id: &str) -> Option<CallFacts> {
+        let number = self.by_session.get(session_call_id)?;
+        self.calls.get(number).map(Call::facts)
+    }
+
+    pub(crate) fn tell_over(&mut self, facts: CallFacts) {
+        self.outputs.push_back(Output::Over(Box::new(facts)));
+    }
+
     /// Carries out what the user agent has to tell, until nothing is left.
     pub(crate) fn settle(&mut self, now: Instant) {
         loop {
@@ -392,6 +409,7 @@ impl B2bua {
 
     pub(crate) fn bury(&mut self, mut call: Call) {
         self.delete(&mut call);
+        self.outputs.push_back(Output::Over(Box::new(call.facts())));
         if let Some(at) = call.timer {
             self.timers.remove(&(at, call.number));
         }

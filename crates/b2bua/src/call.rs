@@ -28,9 +28,10 @@ use sip::{
 };
 
 use self::bodies::SecuredLegs;
-use crate::LegPolicy;
+use crate::facts::{Ending, PartyFacts, Times};
 use crate::policy::Side;
 use crate::routes::Caller;
+use crate::{CallFacts, EndedBy, LegPolicy};
 use early::EarlyAnswer;
 use transfer::Transfer;
 
@@ -180,6 +181,8 @@ pub(crate) struct Branch {
     pub(crate) offered: bool,
     /// The fork has heard its end.
     pub(crate) over: bool,
+    /// Its final one.
+    pub(crate) status: Option<StatusCode>,
 }
 
 pub(crate) struct Call {
@@ -227,6 +230,12 @@ pub(crate) struct Call {
     pub(crate) parties: Vec<Caller>,
     pub(crate) legs: Vec<LegId>,
     pub(crate) dialogs: Vec<DialogHandle>,
+    /// The route that it took, in words.
+    pub(crate) route: Option<String>,
+    pub(crate) times: Times,
+    pub(crate) ending: Ending,
+    /// That were carried out.
+    pub(crate) transfers: u16,
     /// The session was asked something of it.
     pub(crate) is_known: bool,
     /// Digest of what it remembers.
@@ -244,6 +253,7 @@ impl Call {
         secured: SecuredLegs,
         request: Request,
         gives_up_at: Instant,
+        times: Times,
     ) -> Self {
         Self {
             number,
@@ -278,6 +288,10 @@ impl Call {
             parties: Vec::new(),
             legs: Vec::new(),
             dialogs: Vec::new(),
+            route: None,
+            times,
+            ending: Ending::default(),
+            transfers: 0,
             is_known: false,
             remembered: None,
             out_of_reach: Vec::new(),
@@ -291,6 +305,27 @@ impl Call {
 
     pub(crate) fn called_branch(&self) -> Option<&Branch> {
         self.branches.get(self.called()?)
+    }
+
+    /// The first to say so is right: what follows from that end is no other one.
+    pub(crate) fn ends_by(&mut self, by: EndedBy) {
+        self.ending.by.get_or_insert(by);
+    }
+
+    /// What is known of its signalling.
+    pub(crate) fn facts(&self) -> CallFacts {
+        let Ending { by, status, why } = self.ending.clone();
+        CallFacts {
+            call: self.session.clone(),
+            called: self.branches.iter().filter(|branch| branch.is_called()).map(Branch::facts).collect(),
+            times: self.times,
+            status: status.or_else(|| self.caller.accepted.then_some(StatusCode::OK)),
+            ended_by: by,
+            why,
+            transfers: self.transfers,
+            route: self.route.clone(),
+            ..crate::facts::of_invite(&self.request, self.who.as_ref(), &self.caller.flow)
+        }
     }
 
     /// Nothing can come of it any more.
@@ -361,6 +396,22 @@ impl Call {
 }
 
 impl Branch {
+    /// It was offered something, or could not even be located.
+    fn is_called(&self) -> bool {
+        !self.call_id.is_empty() || self.status.is_some()
+    }
+
+    fn facts(&self) -> PartyFacts {
+        PartyFacts {
+            user: self.spec.user.clone(),
+            trunk: self.spec.trunk.clone(),
+            uri: self.spec.uri.to_string(),
+            call_id: self.call_id.clone(),
+            flow: self.target.as_ref().map(|target| (target.flow.transport, target.flow.peer)),
+            status: self.status,
+        }
+    }
+
     pub(crate) fn side(&self) -> Side<'_> {
         let transport = self.flow().map_or(sip::Transport::Udp, |flow| flow.transport);
         Side { policy: &self.spec.policy, transport }

@@ -1,5 +1,6 @@
 //! What the back-to-back user agent is told at its start, and anew by [`B2bua::reconfigure`](crate::B2bua::reconfigure).
 
+use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -148,6 +149,24 @@ pub enum Destination {
     Targets(Vec<Vec<UriTarget>>),
     /// Nobody: the session sends the caller's media back.
     Echo,
+}
+
+impl fmt::Display for Destination {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Registered => f.write_str("registered"),
+            Self::Trunk(name) => write!(f, "trunk {name}"),
+            Self::Targets(groups) => {
+                let of = |target: &UriTarget| match target {
+                    UriTarget::Uri(uri) => uri.to_string(),
+                    UriTarget::User(user) => user.clone(),
+                };
+                let groups = groups.iter().map(|group| group.iter().map(of).collect::<Vec<_>>().join(", "));
+                f.write_str(&groups.collect::<Vec<_>>().join("; "))
+            }
+            Self::Echo => f.write_str("echo"),
+        }
+    }
 }
 
 /// A target of a route.

@@ -36,6 +36,7 @@ mod call;
 mod config;
 mod counters;
 mod description;
+mod facts;
 mod gate;
 mod headers;
 mod log;
@@ -53,6 +54,7 @@ pub use config::{
     SmimePolicy, Trunk, UnverifiedPolicy, UriTarget,
 };
 pub use counters::Counters;
+pub use facts::{CallFacts, EndedBy, PartyFacts, Times};
 pub use log::{Fact, Severity};
 pub use routes::Pattern;
 pub use secured::SmimeSettings;

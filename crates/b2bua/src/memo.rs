@@ -15,9 +15,9 @@ use control::wire::{Reader, Wire, WireError, Writer};
 use sip::{DialogState, Flow, Request, Uri};
 use zeroize::Zeroizing;
 
-use crate::LegPolicy;
 use crate::call::End;
 use crate::routes::Caller;
+use crate::{LegPolicy, Times};
 
 /// Raised when the form or the meaning of a part changes in a way that its shape does not see.
 const VERSION: u8 = 1;
@@ -27,10 +27,20 @@ const MAX_BYTES: usize = 40 * 1024;
 
 /// A call as it is to be found again.
 pub(crate) enum Memo {
-    /// It was not answered: whoever finds it ends it, and the dialogs of those who had answered already.
-    SettingUp(Vec<DialogMemo>),
+    /// It was not answered: whoever finds it ends it.
+    SettingUp(Box<Setup>),
     /// Both ends talk, or one end hears its echo.
     Talking(Box<Talk>),
+}
+
+/// A call that was not answered, and the dialogs of those who have answered already.
+pub(crate) struct Setup {
+    pub(crate) who: Option<Caller>,
+    pub(crate) request: Request,
+    pub(crate) flow: Flow,
+    pub(crate) route: Option<String>,
+    pub(crate) times: Times,
+    pub(crate) dialogs: Vec<DialogMemo>,
 }
 
 /// A call that was answered.
@@ -47,6 +57,9 @@ pub(crate) struct Talk {
     /// An offer was open: nobody knows what became of it.
     pub(crate) unsettled: bool,
     pub(crate) transfer: Option<TransferMemo>,
+    pub(crate) route: Option<String>,
+    pub(crate) times: Times,
+    pub(crate) transfers: u16,
 }
 
 /// The end that was called.

@@ -20,6 +20,7 @@ mod explanation;
 mod quality;
 mod record;
 mod security;
+mod signalling;
 mod text;
 
 pub use cause::Cause;
@@ -30,3 +31,4 @@ pub use explanation::{
 pub use quality::StreamQuality;
 pub use record::Record;
 pub use security::LegSecurity;
+pub use signalling::{Signalling, SignallingParty};

@@ -6,7 +6,7 @@ use control::CallStatistics;
 use serde::Serialize;
 use session::{CallView, EndReason};
 
-use crate::{Explanation, explain};
+use crate::{Explanation, Signalling, explain};
 
 /// What stays of a call.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -17,12 +17,15 @@ pub struct Record {
     pub ended: f64,
     /// How long it was.
     pub seconds: f64,
-    /// `deleted`, `media_timeout`, `offer_timeout`, `worker_lost`.
+    /// `deleted`, `media_timeout`, `offer_timeout`, `worker_lost`, `pump_lost`; `failed` for a call of SIP that came to no media.
     pub reason: &'static str,
     /// Some leg was less secure than another, or than asked for.
     pub downgraded: bool,
     /// What bears on its security, oldest first: seconds since it began, tag, what.
     pub ledger: Vec<(f64, String, String)>,
+    /// Of a call of SIP: users, trunks, route, status, who ended it and when.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sip: Option<Signalling>,
     /// Legs, parties, keys, drops, quality and findings, as they were at the end.
     #[serde(flatten)]
     pub explanation: Explanation,
@@ -44,7 +47,30 @@ impl Record {
                 .iter()
                 .map(|entry| (since(entry.at), entry.tag.clone(), entry.note.to_string()))
                 .collect(),
+            sip: None,
             explanation: explain(view, statistics),
+        }
+    }
+
+    /// The same with what its signalling was.
+    pub fn with(self, signalling: Signalling) -> Self {
+        Self { sip: Some(signalling), ..self }
+    }
+
+    /// Of a call of SIP that the session never knew, or that came to no media.
+    pub fn without_media(call_id: &str, signalling: Signalling) -> Self {
+        let (began, ended) = (signalling.invited, signalling.ended.unwrap_or(signalling.invited));
+        let explanation =
+            Explanation { call_id: call_id.to_owned(), state: "failed", conclusions: Vec::new(), legs: Vec::new() };
+        Self {
+            began,
+            ended,
+            seconds: ended - began,
+            reason: "failed",
+            downgraded: false,
+            ledger: Vec::new(),
+            sip: Some(signalling),
+            explanation,
         }
     }
 }

@@ -9,6 +9,7 @@ use admin::{
     SectionDetail, SessionSnapshot, Snapshot, StreamDetail, TransportDetail, WorkerSnapshot,
 };
 use control::{BindFailure, Component, Event, Profile, SecuredBy, TransportEvent, TransportFailure};
+use explain::Signalling;
 use ng::{CommandName, CommandResult};
 use pump::{BATCH_BUCKETS, WorkerReport};
 use session::{
@@ -202,7 +203,7 @@ pub(crate) fn calls(session: &Session) -> Calls {
 }
 
 /// What signalling knows, with what the worker has counted. `None` for the latter: the worker did not say.
-pub(crate) fn call(view: &CallView, report: Option<&CallReport>) -> CallDetail {
+pub(crate) fn call(view: &CallView, report: Option<&CallReport>, signalling: Option<&Signalling>) -> CallDetail {
     let explanation = explain::explain(view, report.and_then(|report| report.statistics.as_ref()));
     let medias = report.into_iter().flat_map(|report| &report.tags).flat_map(|tag| &tag.medias);
     let counted: BTreeMap<SocketAddr, &StreamReport> =
@@ -224,7 +225,8 @@ pub(crate) fn call(view: &CallView, report: Option<&CallReport>) -> CallDetail {
             })
             .collect(),
         ledger: view.ledger.iter().map(|entry| format!("{}: {}", entry.tag, entry.note)).collect(),
-        text: explanation.to_string(),
+        text: signalling.map_or(explanation.to_string(), |signalling| format!("{explanation}\n{signalling}")),
+        sip: signalling.map(|own| serde_json::to_value(own).unwrap_or_default()).unwrap_or_default(),
         // Only strings, numbers and lists: nothing that JSON could not hold.
         explanation: serde_json::to_value(&explanation).unwrap_or_default(),
     }

@@ -1,5 +1,6 @@
 //! The running server: one task owns the session and the ng protocol's state; everything else talks to it.
 
+mod call_records;
 mod calls;
 mod introduction;
 mod link;
@@ -34,6 +35,7 @@ use crate::reload::Reload;
 use crate::settings::{Arguments, Fixed, Role, Settings};
 use crate::signals::Signals;
 use crate::sip_start;
+use call_records::CallRecords;
 use introduction::introduce;
 use link::{Character, Link, MediaHalf};
 use ng_door::ConnectionWay;
@@ -110,7 +112,7 @@ async fn serve(reload: Reload) -> anyhow::Result<()> {
         drain: None,
         pulse: Pulse::begin(Instant::now()),
         reload,
-        records,
+        records: CallRecords::new(records),
         sip,
         demo_password,
     };
@@ -175,7 +177,7 @@ struct Relay {
     drain: Option<Drain>,
     pulse: Pulse,
     reload: Reload,
-    records: Option<Records>,
+    records: CallRecords,
     /// `None`: SIP is off.
     sip: Option<SipDoor>,
     /// Of the user `demo`, for a reload without a users file.

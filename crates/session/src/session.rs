@@ -241,6 +241,13 @@ impl Session {
         self.calls.len()
     }
 
+    /// Whether [`Output::Ended`] of a call of this Call-ID is still to come: it exists, is being closed, or has just ended. Linear in
+    /// the number of calls.
+    pub fn is_ending(&self, call_id: &str) -> bool {
+        let told = |output: &Output| matches!(output, Output::Ended { call_id: own, .. } if own == call_id);
+        self.outputs.iter().any(told) || self.calls.values().any(|call| call.call_id() == call_id)
+    }
+
     /// Ports that are open or being opened.
     pub fn ports_in_use(&self) -> usize {
         self.pool.in_use()

@@ -14,7 +14,7 @@ use super::incoming::is_sips;
 use super::{Branch, Call, End, Place, Spec, Then};
 use crate::headers::{self, Invitation};
 use crate::routes::Caller;
-use crate::{B2bua, Fact, description, policy};
+use crate::{B2bua, EndedBy, Fact, description, policy};
 
 impl B2bua {
     /// Does what the fork wants.
@@ -52,6 +52,12 @@ impl B2bua {
                     }
                 }
                 ForkAction::Fail(response) => {
+                    let own_word = response.headers.to().is_ok_and(|to| to.tag().is_none());
+                    call.ends_by(match response.status() {
+                        StatusCode::REQUEST_TIMEOUT if own_word => EndedBy::Timeout,
+                        _ if own_word => EndedBy::Server,
+                        _ => EndedBy::Called,
+                    });
                     let (status, headers) = self.failure_for_caller(&response);
                     self.refuse_caller(now, call, status, &headers);
                     self.delete(call);
@@ -81,6 +87,7 @@ impl B2bua {
             digest: None,
             offered: false,
             over: false,
+            status: None,
         });
     }
 
@@ -244,6 +251,7 @@ impl B2bua {
         let Some(branch) = call.branches.get_mut(index).filter(|branch| !branch.over) else { return };
         branch.leg = None;
         let status = response.status();
+        branch.status = Some(status);
         let challenged = matches!(status, StatusCode::UNAUTHORIZED | StatusCode::PROXY_AUTHENTICATION_REQUIRED);
         if !call.ended && challenged && branch.spec.trunk.is_some() {
             let mut next = request.clone();
@@ -301,6 +309,7 @@ impl B2bua {
         if call.ended || call.winner.is_some() || status == StatusCode::EARLY_DIALOG_TERMINATED {
             return;
         }
+        call.times.ringing.get_or_insert(self.secured.wall(now));
         let headers = headers::carried(&self.config, &response.headers);
         match (description, dialog) {
             (Some(description @ (Description::Answer(_) | Description::Preview(_))), Some(dialog))
@@ -340,6 +349,7 @@ impl B2bua {
         }
         let Some(branch) = call.branches.get_mut(index) else { return };
         branch.dialog = Some(dialog);
+        branch.status = Some(StatusCode::OK);
         if call.ended || call.winner.is_some() || branch.over {
             branch.over = true;
             let actions = call.fork.handle_success(BranchId(index));

@@ -72,6 +72,7 @@ impl B2bua {
         match self.ua.accept(now, call.caller.leg, Some(body), &Headers::new()) {
             Ok(dialog) => {
                 self.counters.answered += 1;
+                call.times.answered = Some(self.secured.wall(now));
                 call.caller.accepted = true;
                 call.caller.dialog = Some(dialog);
             }

@@ -12,7 +12,7 @@ use super::{Call, CallNumber, CallerLeg, Spec};
 use crate::gate::Admission;
 use crate::policy::{self, Side};
 use crate::routes::{self, Caller};
-use crate::{B2bua, Destination, Fact, UriTarget, description, headers};
+use crate::{B2bua, CallFacts, Destination, EndedBy, Fact, Times, UriTarget, description, facts, headers};
 
 /// What an INVITE is refused with.
 pub(super) struct Refused(StatusCode, Headers, &'static str, Option<Body>);
@@ -34,6 +34,7 @@ impl B2bua {
                 return;
             }
         };
+        let facts = facts::of_invite(&request, Some(&who), &flow);
         match self.consider(now, leg, request, flow, who) {
             Ok(call) => {
                 let sip_call_id = call.request.headers.call_id().unwrap_or_default();
@@ -42,6 +43,11 @@ impl B2bua {
             }
             Err(refused) => {
                 let headers = self.count_refusal(&refused);
+                let now_by_wall = self.secured.wall(now);
+                let times = Times { ended: Some(now_by_wall), ..Times::began(now_by_wall) };
+                let (call, why) = (format!("sip-{}", self.ua.token()), refused.2.to_owned());
+                let (status, ended_by) = (Some(refused.0), Some(EndedBy::Server));
+                self.tell_over(CallFacts { call, times, status, ended_by, why, ..facts });
                 let _ = self.ua.reject_with(now, leg, refused.0, &headers, refused.3);
             }
         }
@@ -102,6 +108,7 @@ impl B2bua {
         let user = request.uri().as_sip().and_then(|uri| uri.user_unescaped()).unwrap_or_default();
         let route = routes::find(&self.config, &who, &user).ok_or(Refused::plain(StatusCode::NOT_FOUND, "no route"))?;
         let to = route.to.clone();
+        let route = format!("{} → {}", route.pattern, route.to);
         let policy = match &who {
             Caller::Trunk(trunk) => self.config.trunk(trunk).map(|trunk| trunk.policy.clone()).unwrap_or_default(),
             Caller::User(_) => self.config.phones.clone(),
@@ -123,6 +130,7 @@ impl B2bua {
         let _ = self.ua.set_contact(leg, contact);
         let loop_token = self.loops.token(&request);
         request.set_body(None, Vec::new());
+        let times = Times::began(self.secured.wall(now));
         let number = CallNumber(self.new_number());
         let session = format!("sip-{}", self.ua.token());
         let tag = format!("a:{}", from.tag().unwrap_or_default());
@@ -138,7 +146,8 @@ impl B2bua {
             offer,
             legs: vec![leg],
             dialogs: dialog.into_iter().collect(),
-            ..Call::new(number, session, caller, SecuredLegs::new(secured), request, gives_up_at)
+            route: Some(route),
+            ..Call::new(number, session, caller, SecuredLegs::new(secured), request, gives_up_at, times)
         })
     }
 

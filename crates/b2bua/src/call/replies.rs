@@ -91,6 +91,7 @@ impl B2bua {
         call.winner = Some(index);
         call.early = None;
         self.counters.answered += 1;
+        call.times.answered = Some(self.secured.wall(now));
         let mut answer = call.answer.take().and_then(|sdp| self.secure(now, call, Place::Caller, sdp));
         if answer.is_some() && self.caller_has_agreed(call) {
             // By another answer, which went ahead: it is offered this one.

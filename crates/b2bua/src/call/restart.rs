@@ -17,10 +17,10 @@ use sip::{DialogHandle, Flow, Request, SessionInterval, StatusCode, Target, Tran
 use super::bodies::SecuredLegs;
 use super::transfer::Transfer;
 use super::{Branch, Call, CallNumber, CallerLeg, End, OwnOffer, Place, Spec};
-use crate::memo::{Called, DialogMemo, EndMemo, Memo, SessionMemo, Talk, TransferMemo};
+use crate::memo::{Called, DialogMemo, EndMemo, Memo, SessionMemo, Setup, Talk, TransferMemo};
 use crate::routes::Caller;
 use crate::secured::SecuredLeg;
-use crate::{B2bua, Fact};
+use crate::{B2bua, CallFacts, EndedBy, Fact, Times, facts};
 
 /// How long a BYE waits for its receiver to come within reach.
 const REACH_TIME: Duration = Duration::from_secs(60);
@@ -64,7 +64,15 @@ impl B2bua {
     fn memo_of(&self, now: Instant, call: &Call) -> Memo {
         let talk = if call.caller.accepted { self.talk_of(now, call) } else { None };
         let of_dialogs = || call.dialogs.iter().filter_map(|dialog| self.dialog_memo(now, *dialog)).collect();
-        talk.map_or_else(|| Memo::SettingUp(of_dialogs()), |talk| Memo::Talking(Box::new(talk)))
+        let setup = || Setup {
+            who: call.who.clone(),
+            request: self.essence(&call.request),
+            flow: call.caller.flow,
+            route: call.route.clone(),
+            times: call.times,
+            dialogs: of_dialogs(),
+        };
+        talk.map_or_else(|| Memo::SettingUp(Box::new(setup())), |talk| Memo::Talking(Box::new(talk)))
     }
 
     fn talk_of(&self, now: Instant, call: &Call) -> Option<Talk> {
@@ -90,6 +98,9 @@ impl B2bua {
             loop_token: call.loop_token.clone(),
             unsettled: call.exchange.is_some() || call.busy.is_some() || !call.own_offers.is_empty(),
             transfer,
+            route: call.route.clone(),
+            times: call.times,
+            transfers: call.transfers,
         })
     }
 
@@ -138,8 +149,8 @@ impl B2bua {
         }
         let restored = match Memo::decode(state) {
             Ok(Memo::Talking(talk)) => self.restore(now, call_id, *talk),
-            Ok(Memo::SettingUp(dialogs)) => {
-                self.end_restored(now, call_id, dialogs);
+            Ok(Memo::SettingUp(setup)) => {
+                self.end_restored(now, call_id, *setup);
                 Ok(())
             }
             Err(error) => Err(error.to_string()),
@@ -151,18 +162,40 @@ impl B2bua {
     }
 
     /// A call that was not answered when its process ended is over.
-    fn end_restored(&mut self, now: Instant, call_id: &str, dialogs: Vec<DialogMemo>) {
+    fn end_restored(&mut self, now: Instant, call_id: &str, setup: Setup) {
+        let Setup { who, request, flow, route, times, dialogs } = setup;
         for memo in dialogs {
             if let Ok((_, dialog)) = self.ua.restore(self.dialog_of(now, memo)) {
                 let _ = self.ua.bye(now, dialog, None);
             }
         }
         self.ask_delete(call_id.to_owned());
-        self.tell(Fact::Over { call: call_id.to_owned(), why: "a restart came between".to_owned() });
+        let why = "a restart came between";
+        self.tell(Fact::Over { call: call_id.to_owned(), why: why.to_owned() });
+        self.tell_over(CallFacts {
+            call: call_id.to_owned(),
+            route,
+            times: Times { ended: Some(self.secured.wall(now)), ..times },
+            ended_by: Some(EndedBy::Restart),
+            why: why.to_owned(),
+            ..facts::of_invite(&request, who.as_ref(), &flow)
+        });
     }
 
     fn restore(&mut self, now: Instant, session: &str, talk: Talk) -> Result<(), String> {
-        let Talk { caller, called, who, request, max_forwards, loop_token, unsettled, transfer } = talk;
+        let Talk {
+            caller,
+            called,
+            who,
+            request,
+            max_forwards,
+            loop_token,
+            unsettled,
+            transfer,
+            route,
+            times,
+            transfers,
+        } = talk;
         let fits = |called: &Called| called.branch < called.branches && called.branches <= MAX_BRANCHES;
         if !called.as_ref().is_none_or(fits) {
             return Err("branches that do not fit".to_owned());
@@ -192,6 +225,7 @@ impl B2bua {
                 own.call_id = call_id;
                 own.dialog = Some(dialog);
                 own.tag = other.tag;
+                own.status = Some(StatusCode::OK);
                 own.offered = true;
             }
         }
@@ -213,7 +247,9 @@ impl B2bua {
             winner,
             dialogs,
             is_known: true,
-            ..Call::new(number, session.to_owned(), caller, secured, request, now)
+            route,
+            transfers,
+            ..Call::new(number, session.to_owned(), caller, secured, request, now, times)
         };
         // There is nobody left to call.
         call.fork.cancel(None);
@@ -439,6 +475,7 @@ impl Branch {
             digest: None,
             offered: false,
             over: true,
+            status: None,
         }
     }
 }

@@ -6,7 +6,7 @@ use session::{Delete, EndReason, Request as SessionRequest};
 use sip::{CallEvent, DialogHandle, EndCause, Headers, Reason, StatusCode};
 
 use super::{Call, End, Exchange, Job, OwnOffer, Place, Then};
-use crate::{B2bua, Fact};
+use crate::{B2bua, EndedBy, Fact};
 
 impl B2bua {
     /// A call begins: the first group of targets is called.
@@ -69,6 +69,8 @@ impl B2bua {
             }
             (Place::Caller, CallEvent::Cancelled { request, .. }) => {
                 call.caller.over = true;
+                call.ends_by(EndedBy::Caller);
+                call.ending.status = Some(StatusCode::REQUEST_TERMINATED);
                 let reason = request.headers.reasons().ok().and_then(|reasons| reasons.into_iter().next());
                 self.end(now, call, "cancelled by the caller", reason);
             }
@@ -102,6 +104,13 @@ impl B2bua {
             EndCause::Bye(bye) => bye.headers.reasons().ok().and_then(|reasons| reasons.into_iter().next()),
             _ => None,
         };
+        let who = if place == Place::Caller { EndedBy::Caller } else { EndedBy::Called };
+        let by = match cause {
+            EndCause::Bye(_) => who,
+            EndCause::SessionExpired => EndedBy::SessionTimer,
+            EndCause::NotAcknowledged | EndCause::NoAnswer | EndCause::PeerGone(_) => EndedBy::Timeout,
+            EndCause::Local | EndCause::NotChosen => EndedBy::Server,
+        };
         let why = |who: &str| match cause {
             EndCause::Bye(_) => format!("the {who} hung up"),
             EndCause::Local => "ended".to_owned(),
@@ -120,12 +129,14 @@ impl B2bua {
         match place {
             Place::Caller if call.caller.dialog == Some(dialog) => {
                 call.caller.over = true;
+                call.ends_by(by);
                 self.end(now, call, &why("caller"), reason);
             }
             Place::Branch(index) if call.winner == Some(index) => {
                 let own = call.branches.get_mut(index).filter(|branch| branch.dialog == Some(dialog));
                 if let Some(branch) = own {
                     branch.dialog = None;
+                    call.ends_by(by);
                     self.end(now, call, &why("called party"), reason);
                 }
             }
@@ -139,12 +150,13 @@ impl B2bua {
             return;
         }
         call.deleted = true;
-        let text = match reason {
-            EndReason::MediaTimeout => "no media",
-            EndReason::OfferTimeout => "no answer",
-            EndReason::Deleted => "ended by the operator",
-            EndReason::WorkerLost | EndReason::PumpLost => "the media relay has failed",
+        let (by, text) = match reason {
+            EndReason::MediaTimeout => (EndedBy::MediaTimeout, "no media"),
+            EndReason::OfferTimeout => (EndedBy::Timeout, "no answer"),
+            EndReason::Deleted => (EndedBy::Operator, "ended by the operator"),
+            EndReason::WorkerLost | EndReason::PumpLost => (EndedBy::Relay, "the media relay has failed"),
         };
+        call.ends_by(by);
         call.own_failure = Some((StatusCode::TEMPORARILY_UNAVAILABLE, Headers::new()));
         let status = StatusCode::REQUEST_TIMEOUT;
         self.end(now, call, text, Some(Reason::sip(status, text)));
@@ -154,6 +166,7 @@ impl B2bua {
     pub(crate) fn end(&mut self, now: Instant, call: &mut Call, why: &str, reason: Option<Reason>) {
         if !call.ended {
             call.ended = true;
+            self.note_end(now, call, why);
             self.tell(Fact::Over { call: call.session.clone(), why: why.to_owned() });
         }
         self.end_transfer(now, call);
@@ -184,6 +197,12 @@ impl B2bua {
         self.delete(call);
     }
 
+    fn note_end(&mut self, now: Instant, call: &mut Call, why: &str) {
+        call.ends_by(EndedBy::Server);
+        call.ending.why = why.to_owned();
+        call.times.ended = Some(self.secured.wall(now));
+    }
+
     /// Gives the caller its final response.
     pub(crate) fn refuse_caller(&mut self, now: Instant, call: &mut Call, status: StatusCode, headers: &Headers) {
         if std::mem::replace(&mut call.caller.over, true) {
@@ -191,9 +210,12 @@ impl B2bua {
         }
         let (status, headers) = call.own_failure.take().unwrap_or_else(|| (status, headers.clone()));
         *self.counters.failures.entry(status.code()).or_default() += 1;
+        call.ending.status = Some(status);
         if !call.ended {
             call.ended = true;
-            let why = std::mem::take(&mut call.why);
+            let why = Some(std::mem::take(&mut call.why)).filter(|why| !why.is_empty());
+            let why = why.unwrap_or_else(|| status.reason().to_owned());
+            self.note_end(now, call, &why);
             self.tell(Fact::Failed { call: call.session.clone(), status, why });
         }
         // A caller that has cancelled has its response.

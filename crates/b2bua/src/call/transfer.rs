@@ -17,7 +17,7 @@ use sip::{
 use super::{Branch, Call, End, OwnOffer, Place, Spec, Then};
 use crate::policy;
 use crate::routes;
-use crate::{B2bua, Refer, description};
+use crate::{B2bua, EndedBy, Refer, description};
 
 /// Branches that a call may have had; beyond, it is not transferred any more.
 const MAX_BRANCHES: usize = 64;
@@ -150,6 +150,7 @@ impl B2bua {
         let agreed = self.last_said(dialog).cloned();
         let Some(branch) = call.branches.get_mut(index) else { return };
         branch.dialog = Some(dialog);
+        branch.status = Some(StatusCode::OK);
         branch.tag.clone_from(&tag);
         let body = match (description, agreed) {
             (Some(Description::Answer(body)), _) | (None, Some(body)) => Some(body),
@@ -186,6 +187,7 @@ impl B2bua {
         self.notify(now, call, StatusCode::OK);
         let Some(Transfer { from, gone, .. }) = call.transfer.take() else { return };
         self.counters.transfers += 1;
+        call.transfers = call.transfers.saturating_add(1);
         if let Some(dialog) = self.dialog_at(call, from).filter(|_| !gone) {
             let _ = self.ua.bye(now, dialog, Some(Reason::sip(StatusCode::OK, "transferred")));
             self.by_dialog.remove(&dialog);
@@ -227,6 +229,7 @@ impl B2bua {
         self.notify(now, call, response.status());
         let gone = call.transfer.take().is_some_and(|transfer| transfer.gone);
         if gone && !call.ended {
+            call.ends_by(EndedBy::Transfer);
             self.end(now, call, "the transfer failed, and its author has hung up", None);
         }
     }

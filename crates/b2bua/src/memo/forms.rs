@@ -1,14 +1,16 @@
 //! The binary form of everything that a memo is made of: one line for each field. Types of `sip` are taken apart by name in
 //! modules of their own.
 
-use super::{Called, DialogMemo, EndMemo, Memo, SessionMemo, Talk, TransferMemo};
+use super::{Called, DialogMemo, EndMemo, Memo, SessionMemo, Setup, Talk, TransferMemo};
 use crate::call::End;
 use crate::routes::Caller;
-use crate::{Keying, LegPolicy, SmimePolicy};
+use crate::{Keying, LegPolicy, SmimePolicy, Times};
 
 control::wire! {
     const OWN_SHAPE;
-    enum Memo { 0 => SettingUp(dialogs), 1 => Talking(talk) }
+    enum Memo { 0 => SettingUp(setup), 1 => Talking(talk) }
+    struct Setup { who, request via request, flow via flow, route, times, dialogs }
+    struct Times { invited, ringing, answered, ended }
     struct Talk {
         caller,
         called,
@@ -18,6 +20,9 @@ control::wire! {
         loop_token,
         unsettled,
         transfer,
+        route,
+        times,
+        transfers,
     }
     struct Called { end, branch, branches, uri via text, address via text, trunk, user }
     struct EndMemo {

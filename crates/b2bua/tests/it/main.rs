@@ -14,6 +14,7 @@ mod hostile;
 mod limits;
 mod model;
 mod offers;
+mod records;
 mod registrations;
 mod restarts;
 mod secured;

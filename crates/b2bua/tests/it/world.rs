@@ -52,6 +52,8 @@ pub(crate) struct World {
     pub(crate) sent: Vec<(SocketAddr, Vec<u8>)>,
     pub(crate) facts: Vec<Fact>,
     pub(crate) ended: Vec<(String, EndReason)>,
+    /// What stays of calls.
+    pub(crate) over: Vec<sallyport_b2bua::CallFacts>,
     pub(crate) plans: HashMap<CallKey, Plan>,
     pub(crate) open: HashMap<CallKey, BTreeMap<TransportId, SocketAddr>>,
     /// Who does not hear anything.
@@ -149,6 +151,7 @@ impl World {
             sent: Vec::new(),
             facts: Vec::new(),
             ended: Vec::new(),
+            over: Vec::new(),
             plans: HashMap::new(),
             open: HashMap::new(),
             deaf: Vec::new(),
@@ -343,6 +346,7 @@ impl World {
                         self.b2bua.handle_located(self.now, lookup, targets);
                     }
                     Output::Log(fact) => self.facts.push(fact),
+                    Output::Over(facts) => self.over.push(*facts),
                 }
             }
             for (at, phone) in &mut self.phones {

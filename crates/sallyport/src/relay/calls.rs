@@ -92,12 +92,14 @@ impl Relay {
                 }
                 Output::Ended { call_id, reason, view, statistics } => {
                     self.tallies.count_end(reason);
+                    let mut signalling_follows = false;
                     if let Some(door) = &mut self.sip {
+                        signalling_follows = door.b2bua.knows(&call_id);
                         door.b2bua.handle_ended(Instant::now(), &call_id, reason);
                     }
-                    if let Some(records) = &self.records {
+                    if self.records.are_kept() {
                         let record = Record::new(&view, statistics.as_deref(), reason, SystemTime::now());
-                        records.write(&record);
+                        self.records.media_ended(&call_id, record, signalling_follows);
                     }
                     tracing::debug!(call = call_id, reason = reason.label(), "call ended");
                 }

@@ -42,9 +42,7 @@ impl Relay {
                 notify::reloading();
                 self.reload.reload(&mut self.session);
                 self.reload_sip();
-                if let Some(records) = &self.records {
-                    records.reopen();
-                }
+                self.records.reopen();
                 notify::ready();
             }
             Wish::Drain => drop(self.drain()),

@@ -6,8 +6,8 @@ use admin::{CallDetail, Question, Readiness, Snapshot};
 use session::{Query, Refusal, Reply, Request};
 use tokio::sync::oneshot;
 
-use super::Relay;
 use super::sip_door::SipDoor;
+use super::{Relay, call_records};
 use crate::answers;
 
 /// The way back to somebody who asked about a call.
@@ -62,6 +62,9 @@ impl Relay {
             Ok(Reply::Query(report)) => Some(&**report),
             _ => None,
         };
-        let _ = way.send(self.session.call(id).map(|view| Box::new(answers::call(&view, report))));
+        let facts = self.sip.as_ref().and_then(|door| door.b2bua.call_facts(id));
+        let signalling = facts.map(|facts| call_records::signalling(&facts));
+        let detail = self.session.call(id).map(|view| Box::new(answers::call(&view, report, signalling.as_ref())));
+        let _ = way.send(detail);
     }
 }

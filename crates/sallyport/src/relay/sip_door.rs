@@ -200,6 +200,12 @@ impl Relay {
                     self.session.handle_request(Instant::now(), token, *request);
                 }
                 Output::Locate { lookup, uri } => door.locate(lookup, uri),
+                Output::Over(facts) => {
+                    if self.records.are_kept() {
+                        let media_follow = self.session.is_ending(&facts.call);
+                        self.records.signalling_ended(&facts, media_follow);
+                    }
+                }
                 Output::Log(fact) => match fact.severity() {
                     Severity::Debug => tracing::debug!("{fact}"),
                     Severity::Info => tracing::info!("{fact}"),
