@@ -34,6 +34,11 @@ impl Meeting {
         self.folder.path().join("control.sock")
     }
 
+    /// A file of these users in the folder, who all have one password.
+    pub fn users(&self, users: &[&str], password: &str) -> anyhow::Result<PathBuf> {
+        server::write_users(&self.folder, users, password)
+    }
+
     /// A configuration file in the folder.
     pub fn file(&self, text: &str) -> anyhow::Result<PathBuf> {
         self.folder.write("sallyport.toml", text)

@@ -4,10 +4,11 @@
 use std::time::Duration;
 
 use anyhow::ensure;
-use sallyport_tests::halves::{Meeting, Pump, until, until_ready};
+use sallyport_tests::halves::{Meeting, Pump, until_ready};
 use sallyport_tests::linphone::{Linphone, MediaEncryption};
 use sallyport_tests::namespace::{self, ADDRESS};
-use sallyport_tests::server::{Server, user_line};
+use sallyport_tests::server::Server;
+use sallyport_tests::until;
 use sallyport_tests::web_phone::WebPhone;
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -26,9 +27,7 @@ impl Scene {
     fn new(ports: &str) -> anyhow::Result<Self> {
         namespace::enter()?;
         let meeting = Meeting::at(ADDRESS, ports)?;
-        let users = meeting.control().with_file_name("users");
-        let lines = ["alice", "bob", "demo"].map(|name| user_line(name, "secret"));
-        std::fs::write(&users, lines.into_iter().collect::<anyhow::Result<String>>()?)?;
+        let users = meeting.users(&["alice", "bob", "demo"], "secret")?;
         meeting
             .file(&format!("[sip]\nusers = {users:?}\nlisten = [\"udp:{ADDRESS}:5060\", \"ws:127.0.0.1:8080\"]\n"))?;
         let pump = meeting.start_pump()?;
@@ -69,9 +68,9 @@ impl Scene {
     }
 
     fn assert_over(&self) -> anyhow::Result<()> {
-        until("no call of SIP is left", || Ok(self.calls()? == 0.0))?;
-        until("no call of the media half is left", || Ok(self.pump.calls()? == 0.0))?;
-        until("no port is left", || Ok(self.signal().metric("sallyport_ports_in_use", "")? == 0.0))
+        until("no call of SIP is left", PATIENCE, || Ok(self.calls()? == 0.0))?;
+        until("no call of the media half is left", PATIENCE, || Ok(self.pump.calls()? == 0.0))?;
+        until("no port is left", PATIENCE, || Ok(self.signal().metric("sallyport_ports_in_use", "")? == 0.0))
     }
 }
 
@@ -179,7 +178,7 @@ fn a_browser_hears_that_it_was_hung_up_on_while_its_connection_was_gone() {
             scene.start()?;
             ensure!(scene.calls()? == 1.0);
             if page_hangs_up {
-                until("the page has registered again", || {
+                until("the page has registered again", PATIENCE, || {
                     Ok(scene.signal().metric("sallyport_sip_contacts", "")? >= 1.0)
                 })?;
                 page.click("hang-up")?;

@@ -12,6 +12,7 @@ mod early;
 mod echo;
 mod exchange;
 mod incoming;
+mod reach;
 mod replies;
 mod restart;
 mod run;

@@ -14,6 +14,7 @@ mod hostile;
 mod limits;
 mod model;
 mod offers;
+mod reach;
 mod records;
 mod registrations;
 mod restarts;
