@@ -112,6 +112,14 @@ export class Call extends EventTarget {
     }
   }
 
+  /**
+   * The connection to the server is gone. Media know nothing of that, and the server takes a call up again when we have registered
+   * again; one that is not answered yet is over.
+   */
+  disconnected() {
+    if (this.state !== "connected") this.end("the connection to the server was lost");
+  }
+
   /** It is over. */
   end(why) {
     if (!this.isLive) return;

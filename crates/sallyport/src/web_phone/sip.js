@@ -75,14 +75,19 @@ export class Agent extends EventTarget {
    * requests of its dialog. Returns the transaction, whose `request` is the latest one sent.
    */
   send(request, counter, onResponse) {
-    const transaction = { request, counter, onResponse, challenged: 0, timer: null };
+    const transaction = { request, counter, onResponse, challenged: 0, timer: null, written: false };
     this.#start(transaction);
     return transaction;
   }
 
-  /** Sends what wants no response: an ACK, a response, or a CANCEL under the branch of what it cancels. */
+  /**
+   * Sends what wants no response: an ACK, a response, or a CANCEL under the branch of what it cancels. False: there is no
+   * connection.
+   */
   write(message) {
-    if (this.#socket?.readyState === WebSocket.OPEN) this.#socket.send(message.toString());
+    const isOpen = this.#socket?.readyState === WebSocket.OPEN;
+    if (isOpen) this.#socket.send(message.toString());
+    return isOpen;
   }
 
   /** A Via of ours. */
@@ -102,7 +107,7 @@ export class Agent extends EventTarget {
       this.#end(transaction);
       transaction.onResponse(Message.response(request, 408, "No answer"));
     }, TIMEOUT);
-    this.write(request);
+    transaction.written = this.write(request);
   }
 
   #end({ request, timer }) {
@@ -215,15 +220,20 @@ export class Agent extends EventTarget {
     const granted = Number(/;\s*expires=(\d+)/i.exec(own)?.[1] ?? response.header("expires") ?? EXPIRES);
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => this.#register(EXPIRES), Math.max(granted / 2, 5) * 1000);
+    // The server knows again where we are, and hears what it could not be told before.
+    for (const transaction of this.#transactions.values()) transaction.written ||= this.write(transaction.request);
     this.#change("registered");
   }
 
   #closed(socket) {
     if (socket !== this.#socket) return;
     clearTimeout(this.#timer);
-    for (const { timer } of this.#transactions.values()) clearTimeout(timer);
-    this.#transactions.clear();
-    for (const call of this.calls.values()) call.end("the connection to the server was lost");
+    for (const transaction of [...this.#transactions.values()]) {
+      // Who hears of a BYE late hears of it all the same.
+      if (transaction.request.method === "BYE") transaction.written = false;
+      else this.#end(transaction);
+    }
+    for (const call of this.calls.values()) call.disconnected();
     this.#change("connecting", "The server cannot be reached.");
     this.#timer = setTimeout(() => this.connect(), this.#wait);
     this.#wait = Math.min(this.#wait * 2, RETRY.longest);
