@@ -388,3 +388,23 @@ fn a_call_that_is_too_large_keeps_its_media_alone() {
     world.worker_says_idle();
     assert_eq!(world.session.call_count(), 0);
 }
+
+#[test]
+fn calls_from_before_count_in_the_limit_of_a_user() {
+    let mut config = B2buaConfig::new("sallyport.example");
+    config.max_calls_per_user = Some(1);
+    let mut world = World::with_users(remembering(config), crate::registrations::users());
+    crate::registrations::register(&mut world, "bob", "builder", BOB);
+    crate::registrations::call_as(&mut world, "alice", "wonderland", ALICE, "sip:bob@sallyport.example");
+    let (leg, _) = world.incoming(BOB);
+    let bob = world.accept(BOB, leg, Some(plain("bob", "192.0.2.20")));
+    world.answered(ALICE);
+    world.event(BOB);
+    world.restart();
+    crate::registrations::call_as(&mut world, "alice", "wonderland", ALICE, "sip:echo@sallyport.example");
+    assert_eq!(world.failure(ALICE).status(), StatusCode::SERVICE_UNAVAILABLE);
+    world.bye(BOB, bob);
+    world.event(ALICE);
+    crate::registrations::call_as(&mut world, "alice", "wonderland", ALICE, "sip:echo@sallyport.example");
+    world.answered(ALICE);
+}
