@@ -4,7 +4,7 @@
 //   {"do":"answer","sdp":…}       -> {"sdp":…}        the page's answer to this offer
 //   {"do":"accept","sdp":…}       -> {}               the answer to the page's offer
 //   {"do":"connected"}            -> {"connected":…}  waits for the connection, 15 s at most
-//   {"do":"listen","seconds":N}   -> {"peak":Hz,…}    the strongest frequency heard meanwhile, and statistics
+//   {"do":"listen","seconds":N}   -> {"peaks":[Hz,…]} the strongest frequencies heard meanwhile, and statistics
 //   {"do":"restart"}              -> {"sdp":…}        an offer that restarts ICE
 //   {"do":"end"}                  -> {}               closes the browser
 

@@ -6,7 +6,7 @@
 //   {"do":"wait","id":…,"text":…}         -> {"text":…}    waits until it is visible and has this text, 20 s at most
 //   {"do":"hidden","id":…}                -> {}            waits until it is not visible, 20 s at most
 //   {"do":"facts","id":…}                 -> {name:value}  what a list of facts says
-//   {"do":"listen","seconds":N}           -> {"peak":Hz,…} the strongest frequency of what is played meanwhile
+//   {"do":"listen","seconds":N}           -> {"peaks":[Hz,…]} the strongest frequencies of what is played meanwhile
 //   {"do":"errors"}                       -> {"errors":[]} what the page has logged as errors
 //   {"do":"end"}                          -> {}            closes the browser
 // The first argument is the folder of the browser's profile, the second a WAVE file that the microphone hears.
@@ -50,11 +50,10 @@ async function listen(seconds) {
     await new Promise((resolve) => setTimeout(resolve, 100));
     analyser.getFloatFrequencyData(bins);
     const loudest = bins.reduce((best, value, bin) => (value > bins[best] ? bin : best), 0);
-    if (bins[loudest] > -60) peaks.push((loudest * context.sampleRate) / analyser.fftSize);
+    peaks.push(bins[loudest] > -60 ? (loudest * context.sampleRate) / analyser.fftSize : null);
   }
   await context.close();
-  const sorted = peaks.toSorted((one, other) => one - other);
-  return { peak: sorted[Math.floor(sorted.length / 2)] ?? 0, heard: peaks.length };
+  return { peaks };
 }
 
 async function answerTo(command) {

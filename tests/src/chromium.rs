@@ -62,8 +62,8 @@ impl Chromium {
         Ok(())
     }
 
-    /// Listens for some seconds: `peak` is the strongest frequency in Hz, `heard` in how many tenths of a second it was;
-    /// further keys come from the browser's statistics.
+    /// Listens for some seconds: `peaks` are the strongest frequencies in Hz at moments a tenth of a second or more apart,
+    /// null in silence; further keys come from the browser's statistics.
     pub fn listen(&mut self, seconds: u32) -> anyhow::Result<Value> {
         self.ask(json!({"do": "listen", "seconds": seconds}))
     }

@@ -2,6 +2,8 @@
 
 use std::f64::consts::TAU;
 
+use serde_json::Value;
+
 /// Samples a second.
 pub const SAMPLE_RATE: u32 = 8000;
 
@@ -37,6 +39,14 @@ pub fn sine(frequency: f64, samples: usize) -> Vec<i16> {
 fn sample(frequency: f64, position: u64) -> i16 {
     let phase = TAU * frequency * position as f64 / f64::from(SAMPLE_RATE);
     (phase.sin() * 12_000.0) as i16
+}
+
+/// Whether a browser has heard this frequency in Hz nearly all the time: in two thirds of its looks, of which a machine
+/// under load leaves it fewer.
+pub fn is_heard(listened: &Value, frequency: f64) -> bool {
+    let peaks = listened["peaks"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let near = peaks.iter().filter(|peak| peak.as_f64().is_some_and(|peak| (peak - frequency).abs() < 12.0));
+    peaks.len() >= 10 && near.count() * 3 >= peaks.len() * 2
 }
 
 /// Share of a signal's power that lies at `frequency`: near 1 for a pure tone, near 0 where it is absent.

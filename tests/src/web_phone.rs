@@ -81,8 +81,8 @@ impl WebPhone {
         self.ask(json!({"do": "facts", "id": id}))
     }
 
-    /// Listens for some seconds: `peak` is the median of the strongest frequencies in Hz, `heard` in how many tenths of a
-    /// second anything was heard.
+    /// Listens for some seconds: `peaks` are the strongest frequencies in Hz at moments a tenth of a second or more apart,
+    /// null in silence.
     pub fn listen(&mut self, seconds: u32) -> anyhow::Result<Value> {
         self.ask(json!({"do": "listen", "seconds": seconds}))
     }
