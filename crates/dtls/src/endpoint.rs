@@ -386,9 +386,9 @@ impl Endpoint {
         association.settle();
         self.setup.fingerprints = Vec::new();
         self.refused = VecDeque::new();
-        let Established { profile, version, hash, inbound, outbound } = established;
+        let Established { profile, version, group, hash, inbound, outbound } = established;
         let remote = association.remote;
-        tracing::debug!(%remote, ?profile, version, "DTLS association is complete");
+        tracing::debug!(%remote, ?profile, version, group, "DTLS association is complete");
         self.associations.clear();
         self.keep(association);
         self.phase = Phase::Keyed;

@@ -78,6 +78,8 @@ pub(crate) enum Progress {
 pub(crate) struct Established {
     pub(crate) profile: Profile,
     pub(crate) version: &'static str,
+    /// Of the key exchange, in BoringSSL's words.
+    pub(crate) group: &'static str,
     pub(crate) hash: HashAlgorithm,
     pub(crate) inbound: MasterKey,
     pub(crate) outbound: MasterKey,
@@ -210,7 +212,8 @@ impl Engine {
             .and_then(Profile::from_dtls_id)
             .ok_or(TransportFailure::Internal)?;
         let (inbound, outbound) = master_keys(ssl, self.role, profile).ok_or(TransportFailure::Internal)?;
-        Ok(Established { profile, version, hash, inbound, outbound })
+        let group = ssl.curve_name().unwrap_or("none");
+        Ok(Established { profile, version, group, hash, inbound, outbound })
     }
 
     /// After the handshake: answers a repeated final flight, takes 1.3's post-handshake messages, and throws application
