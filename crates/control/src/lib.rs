@@ -33,7 +33,7 @@ pub use fingerprint::{Fingerprint, FingerprintError, HashAlgorithm};
 pub use ice::Credentials;
 pub use plan::{
     BranchId, BranchPlan, Component, DtlsPlan, DtlsRole, EchoPlan, FlowId, FlowPlan, IcePlan, Keying, Latching,
-    MAX_BRANCHES, PayloadTypes, Plan, RtcpPolicy, SdesKeys, Selector, Silenced, TransportPlan,
+    MAX_BRANCHES, NatTraversal, PayloadTypes, Plan, RtcpPolicy, SdesKeys, Selector, Silenced, TransportPlan,
 };
 pub use quality::{LossRuns, Quality, QualitySample};
 pub use srtp::{MasterKey, Policy, Profile, RocPolicy};

@@ -49,6 +49,8 @@ pub struct TransportPlan {
     /// Counts the signalling events that may move the peer (an offer or answer of its own): a new number opens the latch
     /// once more.
     pub latch_generation: u32,
+    /// What helps with NAT where there is no ICE.
+    pub nat: NatTraversal,
     /// How it is keyed.
     pub keying: Keying,
     /// Which answer to our offer `remote`, `ice`, `latching` and `keying` are of.
@@ -126,6 +128,17 @@ pub enum Latching {
     Off,
     /// Never: send to the signalled address, accept from nowhere else.
     Strict,
+}
+
+/// What helps with NAT on a transport without ICE.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct NatTraversal {
+    /// Until the first packet has come, an empty datagram goes to the peer each second, so that a NAT on our side has a
+    /// binding for what the peer sends.
+    pub pierce: bool,
+    /// No media is sent before the first packet has come, so that a NAT on the peer's side makes its binding itself and no
+    /// firewall takes us for an attacker.
+    pub wait: bool,
 }
 
 /// How a transport is keyed.

@@ -15,9 +15,9 @@ use control::{
     BindFailure, BranchId, BranchPlan, CallKey, CallSnapshot, CallStatistics, Command, Component, Counters,
     Credentials, Diagnosis, DtlsPlan, DtlsProgress, DtlsRole, DtlsState, EchoPlan, Event, Fingerprint, FlowId,
     FlowPlan, HashAlgorithm, Hypothesis, IcePlan, IceState, Keying, KeyingState, LastRejection, LatchState, Latching,
-    LegId, LossRuns, MasterKey, OpenPort, PayloadTypes, Plan, Policy, Profile, Quality, QualitySample, RequestId,
-    RtcpPolicy, SdesKeys, SecuredBy, Selector, Silenced, StreamStatistics, Suspicion, TransportEvent, TransportFailure,
-    TransportId, TransportPlan, TransportStatistics, Verdict, VerdictCounts, WorkerId,
+    LegId, LossRuns, MasterKey, NatTraversal, OpenPort, PayloadTypes, Plan, Policy, Profile, Quality, QualitySample,
+    RequestId, RtcpPolicy, SdesKeys, SecuredBy, Selector, Silenced, StreamStatistics, Suspicion, TransportEvent,
+    TransportFailure, TransportId, TransportPlan, TransportStatistics, Verdict, VerdictCounts, WorkerId,
 };
 
 /// What holds keys is not shown, not even by a test that fails.
@@ -98,8 +98,9 @@ fn transport_plan() -> impl Strategy<Value = Hidden<TransportPlan>> {
     let component = prop_oneof![Just(Component::Rtp), Just(Component::Rtcp), Just(Component::Muxed)];
     let latching = prop_oneof![Just(Latching::Authenticated), Just(Latching::Off), Just(Latching::Strict)];
     let numbers = (any::<u16>(), any::<u16>(), any::<u32>(), any::<Option<u8>>());
-    (numbers, component, option::of(address()), option::of(ice), latching, keying()).prop_map(
-        |((id, leg, latch_generation, traffic_class), component, remote, ice, latching, Hidden(keying))| {
+    let nat = (any::<bool>(), any::<bool>()).prop_map(|(pierce, wait)| NatTraversal { pierce, wait });
+    (numbers, component, option::of(address()), option::of(ice), (latching, nat), keying()).prop_map(
+        |((id, leg, latch_generation, traffic_class), component, remote, ice, (latching, nat), Hidden(keying))| {
             Hidden(TransportPlan {
                 id: TransportId(id),
                 leg: LegId(leg),
@@ -108,6 +109,7 @@ fn transport_plan() -> impl Strategy<Value = Hidden<TransportPlan>> {
                 ice: ice.map(|Hidden(ice)| ice),
                 latching,
                 latch_generation,
+                nat,
                 keying,
                 traffic_class,
                 branch: BranchId(2),

@@ -1,9 +1,10 @@
 //! The only place from which a datagram leaves.
 //!
 //! The right to send from a port is private to this file, and of a secure leg it stands beside the name of the SRTP
-//! context. There are four ways out: [`depart`], which encrypts on a secure leg; a STUN response; a DTLS flight; and
-//! [`Egress::relay`], which is open only on a leg that carries nothing but datagrams of another protocol. The second and
-//! the third look at the bytes themselves, so that nothing else can pass for them.
+//! context. There are five ways out: [`depart`], which encrypts on a secure leg; a STUN response; a DTLS flight;
+//! [`Egress::relay`], which is open only on a leg that carries nothing but datagrams of another protocol; and
+//! [`Egress::pierce`], which sends nothing. The second and the third look at the bytes themselves, so that nothing else can
+//! pass for them.
 
 use std::net::SocketAddr;
 
@@ -254,6 +255,12 @@ impl Egress {
     /// Marks a datagram of a DTLS flight to leave. False, and nothing leaves, when the bytes are no DTLS record.
     pub(crate) fn send_flight(&self, flight: &mut Datagram, remote: SocketAddr) -> bool {
         self.send_class(Class::Dtls, flight, remote)
+    }
+
+    /// Marks an empty datagram to leave, for a NAT on the way.
+    pub(crate) fn pierce(&self, datagram: &mut Datagram, remote: SocketAddr) {
+        datagram.fill(&[]);
+        datagram.transmit(&self.right, remote);
     }
 
     /// Marks a datagram of another protocol to leave as it is. False, and nothing leaves, on a leg for RTP, secure or not.

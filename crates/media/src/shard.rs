@@ -153,7 +153,7 @@ impl Call {
     }
 }
 
-/// A DTLS datagram on its way out.
+/// A DTLS datagram on its way out, or an empty one for a NAT.
 struct Flight {
     slot: usize,
     serial: u64,

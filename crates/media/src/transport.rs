@@ -31,6 +31,8 @@ pub(crate) static EARLY_MEDIA: Bounds = Bounds { datagrams: 32, bytes: 32 * 1024
 
 /// After this long, new keys are nothing new.
 const SETTLED: Duration = Duration::from_secs(5);
+/// Least time between two empty datagrams: one goes with each look at a transport at rest, which is once a second.
+const PIERCE: Duration = Duration::from_millis(500);
 /// Kinds of suspicion that are kept.
 const MAX_SUSPICIONS: usize = 8;
 /// Packets that the network may put out of order.
@@ -47,6 +49,8 @@ pub(crate) struct Transport {
     pub(crate) succession: bool,
     /// The peer has said by close_notify that it wants no more.
     pub(crate) closed_by_peer: bool,
+    /// No media leaves before the first packet has come.
+    pub(crate) waits_for_peer: bool,
     pub(crate) ingress: Ingress,
     pub(crate) path: Path,
     /// Names the streams that come in: a serial number of the branch.
@@ -95,6 +99,8 @@ pub(crate) struct Transport {
     pub(crate) last_rejection: Option<Rejected>,
     pub(crate) unclaimed_payload_type: Option<u8>,
     pub(crate) examinations: Allowance,
+    /// When an empty datagram was last sent.
+    pierced: Option<Instant>,
     suspected: Vec<Suspected>,
 }
 
@@ -202,6 +208,8 @@ impl Transport {
             handshake_keys: None,
             association: None,
             closed_by_peer: false,
+            waits_for_peer: false,
+            pierced: None,
             early_dtls: ShortQueue::new(&EARLY_DTLS),
             early_media: ShortQueue::new(&EARLY_MEDIA),
             handshake_waiting: 0,
@@ -273,7 +281,23 @@ impl Transport {
 
     /// Where media goes. `None`: it cannot leave, for want of keys, address or consent.
     pub(crate) fn target(&self) -> Option<SocketAddr> {
-        if self.egress.is_ready() && !self.closed_by_peer { self.path.target() } else { None }
+        let open =
+            self.egress.is_ready() && !self.closed_by_peer && !(self.waits_for_peer && self.last_packet.is_none());
+        if open { self.path.target() } else { None }
+    }
+
+    /// Where an empty datagram is due, for a NAT on the way.
+    pub(crate) fn pierce(&mut self, now: Instant) -> Option<SocketAddr> {
+        let wanted = self.plan.as_ref().is_some_and(|plan| plan.nat.pierce);
+        if !wanted || self.last_packet.is_some() || !matches!(self.path, Path::Latch(_)) {
+            return None;
+        }
+        let remote = self.path.target()?;
+        if self.pierced.is_some_and(|at| now.saturating_duration_since(at) < PIERCE) {
+            return None;
+        }
+        self.pierced = Some(now);
+        Some(remote)
     }
 
     /// How far an index may lie behind the highest one and still be of the same sequence. Within the replay window it

@@ -42,7 +42,7 @@ const UNSUPPORTED_FLAGS: [(&str, &str); 17] = [
 ];
 
 /// Flags that name what is so anyway, or what matters only for things that are not there.
-const FLAGS_WITHOUT_EFFECT: [&str; 37] = [
+const FLAGS_WITHOUT_EFFECT: [&str; 35] = [
     "allow-asymmetric-codecs",
     "allow-no-codec-media",
     "allow-transcoding",
@@ -58,7 +58,6 @@ const FLAGS_WITHOUT_EFFECT: [&str; 37] = [
     "exclude-recording",
     "exclude-recording-db",
     "full-rtcp-attribute",
-    "NAT-wait",
     "inactive",
     "new-branch",
     "no-codec-renegotiation",
@@ -67,7 +66,6 @@ const FLAGS_WITHOUT_EFFECT: [&str; 37] = [
     "no-port-latching",
     "no-redis-update",
     "pad-crypto",
-    "pierce-NAT",
     "port-latching",
     "provisional",
     "recrypt",
@@ -257,6 +255,8 @@ impl Reader {
             "symmetric" => flags.symmetric = true,
             "asymmetric" => flags.asymmetric = true,
             "strict-source" => flags.strict_source = true,
+            "pierce-NAT" => flags.pierce_nat = true,
+            "NAT-wait" => flags.nat_wait = true,
             "media-handover" => flags.media_handover = true,
             "port-latching" => flags.port_latching = true,
             "no-port-latching" => flags.no_port_latching = true,

@@ -100,6 +100,7 @@ fn transport(number: u16, remote: SocketAddr, keying: Keying) -> TransportPlan {
         ice: None,
         latching: Latching::Authenticated,
         latch_generation: 0,
+        nat: control::NatTraversal::default(),
         keying,
         branch: BranchId::default(),
         others: Vec::new(),

@@ -10,7 +10,7 @@ use sdp::{Direction, SessionDescription};
 
 use crate::leg::{Dialog, Exchange, Negotiated, digest};
 use crate::negotiate::offered::Offered;
-use crate::negotiate::{Desk, Work, WorkKind, answer, check_supported, latching, offer};
+use crate::negotiate::{Desk, Work, WorkKind, answer, check_supported, offer};
 use crate::peer::{PeerCodec, PeerDescription, PeerSection};
 use crate::{Negotiation, Options, Refusal, Treatment};
 
@@ -180,7 +180,7 @@ fn agree(
     for fault in exchange.offer.sections.iter().flat_map(|section| &section.crypto_faults) {
         desk.notes.push((leg, crate::LedgerNote::Skipped(fault.clone())));
     }
-    answer::note_peers(negotiated, leg, exchange.digest, latching(options));
+    answer::note_peers(negotiated, leg, exchange.digest, options);
     Ok(())
 }
 

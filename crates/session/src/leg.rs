@@ -6,7 +6,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::SystemTime;
 
 use control::{
-    Credentials, DtlsRole, EchoPlan, FlowId, Latching, MAX_BRANCHES, MasterKey, Profile, SdesKeys, TransportId,
+    Credentials, DtlsRole, EchoPlan, FlowId, Latching, MAX_BRANCHES, MasterKey, NatTraversal, Profile, SdesKeys,
+    TransportId,
 };
 use srtp::sdes::CryptoAttribute;
 
@@ -62,6 +63,7 @@ pub(crate) struct Leg {
     pub(crate) credentials: Option<Credentials>,
     /// How this leg's peer may be learnt.
     pub(crate) latching: Latching,
+    pub(crate) nat: NatTraversal,
     pub(crate) latch_generation: u32,
     /// Digest of the description that the latch was opened for.
     pub(crate) received: Option<u64>,
@@ -365,6 +367,7 @@ impl Leg {
             public,
             credentials: None,
             latching: Latching::default(),
+            nat: NatTraversal::default(),
             latch_generation: 0,
             received: None,
             dtls: None,

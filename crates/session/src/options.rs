@@ -212,6 +212,10 @@ pub struct Flags {
     pub asymmetric: bool,
     /// `strict-source`
     pub strict_source: bool,
+    /// `pierce-NAT`: empty datagrams to the sender of this until it is heard.
+    pub pierce_nat: bool,
+    /// `NAT-wait`: no media to the sender of this until it is heard.
+    pub nat_wait: bool,
     /// `media-handover`: the source may change later.
     pub media_handover: bool,
     /// `port-latching`

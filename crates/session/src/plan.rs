@@ -118,6 +118,7 @@ impl Context<'_> {
             ice,
             latching: leg.latching,
             latch_generation: leg.latch_generation,
+            nat: leg.nat,
             keying,
             branch: BranchId(leg.branch),
             others: Vec::new(),

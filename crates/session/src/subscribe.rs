@@ -13,7 +13,7 @@ use crate::leg::{
     Agreed, AgreedKeying, Exchange, Leg, MuxOffer, Negotiated, Proposal, ProposedKeying, Section, Subscription, digest,
 };
 use crate::negotiate::keying::{self, Wanted};
-use crate::negotiate::{Desk, Work, WorkKind, answer, check_supported, latching, offer};
+use crate::negotiate::{Desk, Work, WorkKind, answer, check_supported, offer};
 use crate::peer::{PeerDescription, PeerSection};
 use crate::{
     AddressFamily, DtlsOption, IceOption, MediaProfile, Negotiation, Options, Refusal, RewrittenSdp, Subscribe,
@@ -73,7 +73,7 @@ pub(crate) fn prepare_answer(
         answer::store(negotiated, leg, section, agreed);
     }
     answer::open_missing(negotiated, desk, leg)?;
-    answer::note_peers(negotiated, leg, digest(&negotiation.sdp), latching(&options));
+    answer::note_peers(negotiated, leg, digest(&negotiation.sdp), &options);
     negotiated.prune(&[leg]);
     Ok(Work { kind: WorkKind::SubscriptionAnswer, dialog: 0, from: leg, to: leg, description, options })
 }

@@ -5,9 +5,9 @@ use crate::{
     BindFailure, BranchId, BranchPlan, CallKey, CallSnapshot, CallStatistics, CheckCounts, Command, Component,
     Counters, Diagnosis, DtlsPlan, DtlsProgress, DtlsRole, DtlsState, EchoPlan, Event, Fingerprint, FlowId, FlowPlan,
     HashAlgorithm, Hypothesis, IcePlan, IceState, Keying, KeyingState, LastRejection, LatchState, Latching, LegId,
-    LossRuns, OpenPort, PayloadTypes, Plan, Quality, QualitySample, RequestId, RtcpPolicy, SdesKeys, SecuredBy,
-    Selector, Silenced, StreamStatistics, Suspicion, TransportEvent, TransportFailure, TransportId, TransportPlan,
-    TransportStatistics, Verdict, VerdictCounts, WorkerId,
+    LossRuns, NatTraversal, OpenPort, PayloadTypes, Plan, Quality, QualitySample, RequestId, RtcpPolicy, SdesKeys,
+    SecuredBy, Selector, Silenced, StreamStatistics, Suspicion, TransportEvent, TransportFailure, TransportId,
+    TransportPlan, TransportStatistics, Verdict, VerdictCounts, WorkerId,
 };
 
 crate::wire! {
@@ -37,6 +37,7 @@ crate::wire! {
         ice,
         latching,
         latch_generation,
+        nat,
         keying,
         traffic_class,
         branch,
@@ -46,6 +47,7 @@ crate::wire! {
     enum Component { 0 => Rtp, 1 => Rtcp, 2 => Muxed, 3 => Datagrams }
     struct IcePlan { local, remote, remote_lite, remote_candidates }
     enum Latching { 0 => Authenticated, 1 => Off, 2 => Strict }
+    struct NatTraversal { pierce, wait }
     enum Keying { 0 => Plain, 1 => Pending, 2 => Sdes(keys), 3 => Dtls(plan), 4 => PassThrough }
     struct SdesKeys { inbound, outbound }
     struct DtlsPlan { generation, role, fingerprints, profiles, deadline }

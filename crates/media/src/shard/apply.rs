@@ -94,6 +94,7 @@ impl Shard {
             (Path::Ice(_), IceState::Off) => IceState::Waiting,
             (Path::Ice(_), state) => state,
         };
+        transport.waits_for_peer = plan.nat.wait && plan.ice.is_none();
         let class = plan.traffic_class;
         if let Some(class) = class.filter(|_| before.as_ref().is_none_or(|before| before.traffic_class != class)) {
             self.traffic_classes.push_back((transport.port, class));

@@ -233,6 +233,10 @@ impl Shard {
             if flight.bytes.len() <= MAX_DATAGRAM
                 && let Some(datagram) = batch.push()
             {
+                if flight.bytes.is_empty() {
+                    transport.egress.pierce(datagram, flight.remote);
+                    continue;
+                }
                 datagram.fill(&flight.bytes);
                 if transport.egress.send_flight(datagram, flight.remote) {
                     self.counters.dtls_out += 1;

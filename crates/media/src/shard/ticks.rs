@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use control::{Event, IceState, KeyingState, TransportEvent, Verdict};
 use srtp::Inbound;
 
-use super::Shard;
+use super::{Flight, Shard};
 use crate::path::Path;
 use crate::transport::{Ingress, Transport};
 
@@ -98,6 +98,12 @@ impl Shard {
             _ => false,
         };
         let outbound_spent = transport.in_front && transport.egress.take_lifetime_warning(&mut self.outbounds);
+        if transport.in_front
+            && self.flights.len() < self.config.transmit_queue
+            && let Some(remote) = transport.pierce(now)
+        {
+            self.flights.push_back(Flight { slot, serial: transport.serial, remote, bytes: Vec::new() });
+        }
         for _ in 0..expired {
             self.count(slot, Verdict::NotKeyed);
         }

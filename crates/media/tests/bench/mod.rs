@@ -185,6 +185,7 @@ pub fn transport(id: u16, remote: Option<SocketAddr>, keying: Keying) -> Transpo
         ice: None,
         latching: Latching::Authenticated,
         latch_generation: 0,
+        nat: control::NatTraversal::default(),
         keying,
         branch: BranchId::default(),
         others: Vec::new(),

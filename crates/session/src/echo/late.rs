@@ -4,7 +4,7 @@ use sdp::SessionDescription;
 
 use super::known;
 use crate::leg::{Dialog, Exchange, Negotiated, digest};
-use crate::negotiate::{Desk, Work, WorkKind, answer, check_supported, latching, offer};
+use crate::negotiate::{Desk, Work, WorkKind, answer, check_supported, offer};
 use crate::{AddressFamily, Negotiation, Options, Refusal};
 
 /// What phones and browsers speak; which of it comes back is theirs to choose. Events keep the clock of the audio that they stand in
@@ -79,7 +79,7 @@ pub(crate) fn prepare_answer(
     }
     answer::settle(negotiated, desk, leg, agreed);
     answer::open_missing(negotiated, desk, leg)?;
-    answer::note_peers(negotiated, leg, digest(&negotiation.sdp), latching(&options));
+    answer::note_peers(negotiated, leg, digest(&negotiation.sdp), &options);
     answer::note_clear_keys(negotiated, desk, leg, options.flags.from_in_clear);
     negotiated.answers += 1;
     let number = negotiated.answers;

@@ -1,10 +1,10 @@
 //! An answer: what both legs have agreed on, each in its own words.
 
-use control::DtlsRole;
+use control::{DtlsRole, NatTraversal};
 use sdp::Setup;
 
 use super::keying::{self, Wanted};
-use super::offer::{adopt, bring_forward, offerer_latching, set_public, untagged_partner};
+use super::offer::{adopt, bring_forward, set_public, untagged_partner};
 use super::{Desk, Work, WorkKind, check_supported, latching};
 use crate::carried::Carried;
 use crate::leg::{Agreed, AgreedKeying, Exchange, MuxOffer, Negotiated, Proposal, ProposedKeying, digest};
@@ -45,8 +45,8 @@ pub(crate) fn prepare(
     for leg in [from, to] {
         open_missing(negotiated, desk, leg)?;
     }
-    note_peers(negotiated, from, digest(&negotiation.sdp), latching(&options));
-    note_peers(negotiated, to, exchange.digest, offerer_latching(&exchange));
+    note_peers(negotiated, from, digest(&negotiation.sdp), &options);
+    note_peers(negotiated, to, exchange.digest, &exchange.options);
     set_public(negotiated, desk, to, &options);
     negotiated.answers += 1;
     let number = negotiated.answers;
@@ -448,10 +448,12 @@ pub(crate) fn open_missing(negotiated: &mut Negotiated, desk: &mut Desk<'_>, leg
     Ok(())
 }
 
-/// A description that differs from the one before may have moved the peer.
-pub(crate) fn note_peers(negotiated: &mut Negotiated, leg: usize, digest: u64, latching: control::Latching) {
+/// How the peer may be learnt, as the options want that came with its description. One that differs from the one before may
+/// have moved the peer.
+pub(crate) fn note_peers(negotiated: &mut Negotiated, leg: usize, digest: u64, options: &Options) {
     let Some(leg) = negotiated.legs.get_mut(leg) else { return };
-    leg.latching = latching;
+    leg.latching = latching(options);
+    leg.nat = NatTraversal { pierce: options.flags.pierce_nat, wait: options.flags.nat_wait };
     if leg.received.is_some_and(|before| before != digest) {
         leg.latch_generation = leg.latch_generation.wrapping_add(1);
     }

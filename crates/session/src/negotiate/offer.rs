@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::keying::{self, Wanted};
 use super::offered::Offered;
-use super::{Desk, Work, WorkKind, check_supported, latching, public_address};
+use super::{Desk, Work, WorkKind, check_supported, public_address};
 use crate::carried::Carried;
 use crate::layout::Layout;
 use crate::leg::{
@@ -573,9 +573,4 @@ fn mid_for(peer: &PeerDescription, index: usize, bundles: bool, options: &Option
         }
         _ => None,
     }
-}
-
-/// Latching of the offerer: it holds from the answer on.
-pub(super) fn offerer_latching(exchange: &Exchange) -> control::Latching {
-    latching(&exchange.options)
 }

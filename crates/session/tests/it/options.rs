@@ -208,17 +208,21 @@ fn latching_traffic_class_and_source_address_reach_the_plan() {
     let mut bench = Bench::new();
     let mut options = Options { traffic_class: Some(184), ..Options::default() };
     options.flags.strict_source = true;
+    options.flags.pierce_nat = true;
     options.flags.sip_source_address = true;
     let mut offer = negotiation("a", None, OFFER, options);
     offer.received_from = Some("198.51.100.77".parse().unwrap());
     rewritten(bench.ask(Request::Offer(Box::new(offer))));
     let mut options = Options::default();
     options.flags.asymmetric = true;
+    options.flags.nat_wait = true;
     bench.answer(OFFER, options);
     let plan = bench.plan();
     assert!(plan.transports.iter().all(|transport| transport.traffic_class == Some(184)));
     let latching: Vec<_> = plan.transports.iter().map(|transport| transport.latching).collect();
     assert_eq!(latching, [Latching::Strict, Latching::Strict, Latching::Off, Latching::Off]);
+    let nat: Vec<_> = plan.transports.iter().map(|transport| (transport.nat.pierce, transport.nat.wait)).collect();
+    assert_eq!(nat, [(true, false), (true, false), (false, true), (false, true)], "of whom each description is");
     assert_eq!(plan.transports[0].remote, Some("198.51.100.77:4000".parse().unwrap()));
     assert_eq!(plan.transports[1].remote, Some("198.51.100.77:4001".parse().unwrap()));
 }
