@@ -15,6 +15,7 @@ use sip::{
 };
 
 use crate::call::{Call, CallNumber, End, Job, Place};
+use crate::connections::Connections;
 use crate::gate::Gate;
 use crate::registrar::Registrar;
 use crate::secured::Secured;
@@ -79,7 +80,8 @@ pub struct B2bua {
     by_lookup: HashMap<LookupId, (CallNumber, Sought)>,
     /// Calls that may have to be remembered anew.
     pub(crate) touched: BTreeSet<CallNumber>,
-    /// Ends on connections of a process before this one, by user.
+    pub(crate) connections: Connections,
+    /// Ends whose connections are gone, by user.
     pub(crate) out_of_reach: HashMap<String, Vec<(CallNumber, End)>>,
     timers: BTreeSet<(Instant, CallNumber)>,
     outputs: VecDeque<Output>,
@@ -108,7 +110,7 @@ impl B2bua {
             // An answer that went ahead reliably could not be another branch's any more.
             prefer_reliable_provisional: false,
             asks_who_is_elsewhere: true,
-            tells_of_changes: config.remember,
+            tells_of_changes: true,
             max_legs: config.limits.calls.saturating_mul(4).max(64),
             transactions,
             ..UserAgentConfig::default()
@@ -130,6 +132,7 @@ impl B2bua {
             by_token: HashMap::new(),
             by_lookup: HashMap::new(),
             touched: BTreeSet::new(),
+            connections: Connections::default(),
             out_of_reach: HashMap::new(),
             timers: BTreeSet::new(),
             outputs: VecDeque::new(),
@@ -188,10 +191,14 @@ impl B2bua {
         self.gate.set_identities(connection, names);
     }
 
-    /// A connection is gone; who has registered on it cannot be reached.
-    pub fn handle_connection_closed(&mut self, connection: u64) {
+    /// A connection is gone. Who has registered on it cannot be reached, and whose calls went by it is looked for elsewhere.
+    pub fn handle_connection_closed(&mut self, now: Instant, connection: u64) {
         self.registrar.forget_connection(connection);
         self.gate.forget_connection(connection);
+        for dialog in self.connections.close(connection) {
+            self.lose(now, dialog);
+        }
+        self.settle(now);
     }
 
     /// The session's reply to a request. One to a token that nobody waits for is passed over.
@@ -272,6 +279,8 @@ impl B2bua {
             && self.by_leg.is_empty()
             && self.by_dialog.is_empty()
             && self.shares.is_empty()
+            && self.connections.is_empty()
+            && self.out_of_reach.is_empty()
     }
 
     /// The session's Call-ID of the call that has this Call-ID on one of its legs; itself if the session knows it by that.

@@ -241,7 +241,7 @@ pub(crate) struct Call {
     pub(crate) is_known: bool,
     /// Digest of what it remembers.
     pub(crate) remembered: Option<u64>,
-    /// Ends whose connection was another process's.
+    /// Ends whose connection is gone, or was another process's.
     pub(crate) out_of_reach: Vec<End>,
 }
 

@@ -34,6 +34,7 @@
 mod b2bua;
 mod call;
 mod config;
+mod connections;
 mod counters;
 mod description;
 mod facts;

@@ -45,7 +45,7 @@ impl Spec {
 impl Call {
     /// Its legs that this party has, ringing ones included. A user whom several phones ring for has one.
     pub(crate) fn share_of(&self, party: &Caller) -> usize {
-        let as_caller = usize::from(self.who.as_ref() == Some(party) && !self.caller.over);
+        let as_caller = usize::from(self.who.as_ref() == Some(party) && !self.caller.over && !self.ended);
         let lives = |index: usize, branch: &Branch| !branch.over || (self.winner == Some(index) && !self.ended);
         let branches = self.branches.iter().enumerate();
         let as_called = branches.filter(|(index, own)| lives(*index, own) && own.spec.party().as_ref() == Some(party));

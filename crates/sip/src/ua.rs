@@ -27,6 +27,11 @@ pub struct LegId(pub(crate) u64);
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub struct DialogHandle(pub(crate) u64);
 
+impl DialogHandle {
+    /// No dialog's number is lower.
+    pub const FIRST: Self = Self(0);
+}
+
 /// How a user agent behaves.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct UserAgentConfig {

@@ -15,7 +15,7 @@ impl B2bua {
                 self.dispatch(now, event);
             }
             // Written down before it is said.
-            self.remember_changes(now);
+            self.take_changes(now);
             let Some(event) = self.ua.poll_event() else { break };
             self.dispatch(now, event);
         }
@@ -48,7 +48,10 @@ impl B2bua {
                 self.by_leg.remove(leg);
                 place
             }
-            CallEvent::Ended { dialog, .. } => self.by_dialog.remove(dialog),
+            CallEvent::Ended { dialog, .. } => {
+                self.connections.forget(*dialog);
+                self.by_dialog.remove(dialog)
+            }
             CallEvent::Response { dialog, .. } => dialog.and_then(|dialog| of_dialog(self, &dialog)),
             CallEvent::Established { dialog }
             | CallEvent::Offer { dialog, .. }
@@ -130,6 +133,7 @@ impl B2bua {
         }
         self.by_session.remove(&call.session);
         self.shares.leave(call.parties.iter(), call.number);
+        self.look_no_more(&call);
         self.by_lookup.retain(|_, (number, _)| *number != call.number);
         let own = |place: &(CallNumber, Place)| place.0 == call.number;
         for leg in &call.legs {

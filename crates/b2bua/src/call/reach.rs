@@ -1,11 +1,12 @@
-//! Ends on a connection of a process before this one, and what waits for them.
+//! Ends whose connection is gone, and what waits for them.
 //!
-//! A connection does not outlive its process. An end on one is out of reach until a request of it comes by another, until it is found
-//! where its Contact says, or until it has registered again; a BYE for it waits for that, for a while.
+//! A connection does not outlive its process, and may end before the call. Its end of the call is out of reach then, until a request
+//! of it comes by another connection, until it is found where its Contact says, or until it has registered again; a BYE for it waits
+//! for that, for a while.
 
 use std::time::{Duration, Instant};
 
-use sip::{Flow, Target, Transport, Uri};
+use sip::{DialogHandle, Flow, Target, Transport, Uri};
 
 use super::{Call, End};
 use crate::B2bua;
@@ -15,22 +16,49 @@ use crate::routes::Caller;
 const REACH_TIME: Duration = Duration::from_secs(60);
 
 impl B2bua {
-    /// Nobody can be reached by a connection of another process.
-    pub(super) fn look_for_ends(&mut self, call: &mut Call) {
-        for end in [End::Caller, End::Called] {
-            let Some(dialog) = self.dialog_at(call, end) else { continue };
-            let Some(flow) = self.ua.target(dialog).map(|target| target.flow) else { continue };
-            if !flow.transport.is_reliable() {
-                continue;
-            }
-            call.out_of_reach.push(end);
-            if let Some(Caller::User(user)) = self.party(call, call.place_of(end)) {
-                self.out_of_reach.entry(user).or_default().push((call.number, end));
-            }
-            let hop = self.ua.dialog(dialog).map(|dialog| dialog.next_hop().clone());
-            // Only the client opens a WebSocket.
-            if let Some(hop) = hop.filter(|_| matches!(flow.transport, Transport::Tcp | Transport::Tls)) {
-                self.seek(call.number, end, hop);
+    /// The connection of a dialog is gone.
+    pub(crate) fn lose(&mut self, now: Instant, dialog: DialogHandle) {
+        let Some(&(number, place)) = self.by_dialog.get(&dialog) else { return };
+        let end = self.calls.get(&number).and_then(|call| call.end_of(place));
+        let Some(mut target) = self.ua.target(dialog).cloned() else { return };
+        target.flow.connection = 0;
+        let _ = self.ua.set_target(dialog, target);
+        if let Some(end) = end {
+            self.with(now, number, |own, call| own.look_for(call, end));
+        }
+    }
+
+    /// Nobody can be reached by a connection that is gone, or was another process's.
+    pub(super) fn look_for(&mut self, call: &mut Call, end: End) {
+        let Some(flow) = self.flow_at(call, end).filter(|flow| flow.transport.is_reliable()) else { return };
+        if !call.caller.accepted || call.out_of_reach.contains(&end) {
+            return;
+        }
+        call.out_of_reach.push(end);
+        let user = match self.party(call, call.place_of(end)) {
+            Some(Caller::User(user)) => Some(user),
+            _ => None,
+        };
+        // Only the client opens a WebSocket, and behind a NAT there is nobody where the Contact says.
+        let hop = self.dialog_at(call, end).and_then(|dialog| self.ua.dialog(dialog)).map(|own| own.next_hop().clone());
+        let is_there = |hop: &Uri| user.is_none() || hop.as_sip().and_then(|uri| uri.host.ip()) == Some(flow.peer.ip());
+        let can_be = matches!(flow.transport, Transport::Tcp | Transport::Tls);
+        if let Some(hop) = hop.filter(|hop| can_be && is_there(hop)) {
+            self.seek(call.number, end, hop);
+        }
+        if let Some(user) = user {
+            self.out_of_reach.entry(user).or_default().push((call.number, end));
+        }
+    }
+
+    /// The call is over.
+    pub(crate) fn look_no_more(&mut self, call: &Call) {
+        for party in &call.parties {
+            let Caller::User(user) = party else { continue };
+            let Some(ends) = self.out_of_reach.get_mut(user) else { continue };
+            ends.retain(|(number, _)| *number != call.number);
+            if ends.is_empty() {
+                self.out_of_reach.remove(user);
             }
         }
     }

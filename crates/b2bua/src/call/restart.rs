@@ -25,19 +25,23 @@ const GRACE: Duration = Duration::from_secs(32);
 const MAX_BRANCHES: u16 = 1024;
 
 impl B2bua {
-    /// Has the session remember what of these calls has changed.
-    pub(crate) fn remember_changes(&mut self, now: Instant) {
-        if !self.config.remember {
-            return;
-        }
+    /// Follows what has changed in dialogs, and has the session remember what is otherwise in calls.
+    pub(crate) fn take_changes(&mut self, now: Instant) {
         let changed: Vec<DialogHandle> = self.ua.take_changed().collect();
         for dialog in changed {
+            if self.ua.dialog(dialog).is_some_and(|dialog| dialog.is_confirmed()) {
+                let connection = self.ua.target(dialog).map_or(0, |target| target.flow.connection);
+                self.connections.note(dialog, connection);
+            }
             if let Some(&(number, _)) = self.by_dialog.get(&dialog) {
                 if self.calls.get(&number).is_some_and(|call| !call.out_of_reach.is_empty()) {
                     self.with(now, number, |_, _| {});
                 }
                 self.touched.insert(number);
             }
+        }
+        if !self.config.remember {
+            return self.touched.clear();
         }
         for number in std::mem::take(&mut self.touched) {
             let Some(call) = self.calls.get(&number).filter(|call| call.is_known && !call.deleted && !call.ended)
@@ -265,7 +269,9 @@ impl B2bua {
         self.calls.insert(number, call);
         self.tell(Fact::Restored { call: session.to_owned() });
         self.with(now, number, |own, call| {
-            own.look_for_ends(call);
+            for end in [End::Caller, End::Called] {
+                own.look_for(call, end);
+            }
             if let Some(TransferMemo { from, branch }) = transfer {
                 own.give_up_transfer(now, call, from, usize::from(branch));
             }
@@ -305,6 +311,7 @@ impl B2bua {
             let _ = self.ua.cancel(now, leg, None);
         }
         for dialog in call.dialogs.clone() {
+            self.connections.forget(dialog);
             self.ua.abandon(now, dialog);
         }
         self.bury(call);

@@ -1,4 +1,4 @@
-//! Phones and servers on connections, which no restart survives.
+//! Phones and servers on connections, which may end before the call, and survive no restart.
 
 use std::time::Duration;
 
@@ -41,11 +41,28 @@ fn browser(number: u32) -> sip::Request {
     request
 }
 
+/// By a restart of ours, or by itself.
+fn loses_connection(world: &mut World, at: &str, restarts: bool) {
+    let (now, old) = (world.now, world.flow(at).connection);
+    world.reconnect(at, 5);
+    if restarts {
+        world.restart();
+    } else {
+        world.b2bua.handle_connection_closed(now, old);
+        world.settle();
+    }
+}
+
 #[test]
 fn a_bye_waits_until_a_phone_behind_a_connection_has_registered_again() {
+    for restarts in [true, false] {
+        bye_waits_for_registration(restarts);
+    }
+}
+
+fn bye_waits_for_registration(restarts: bool) {
     let (mut world, alice, _, account) = with_browser();
-    world.restart();
-    world.reconnect(DESK, 5);
+    loses_connection(&mut world, DESK, restarts);
     world.bye(ALICE, alice);
     world.run(Duration::from_secs(20));
     world.no_event(DESK);
@@ -66,14 +83,35 @@ fn a_bye_waits_until_a_phone_behind_a_connection_has_registered_again() {
 
 #[test]
 fn nobody_waits_for_ever_for_a_phone_that_does_not_come_back() {
-    let (mut world, alice, ..) = with_browser();
-    world.restart();
-    world.reconnect(DESK, 5);
-    world.bye(ALICE, alice);
-    world.run(Duration::from_secs(59));
-    assert_eq!(world.b2bua.len().0, 1);
-    world.run(Duration::from_secs(2));
-    assert_eq!(world.b2bua.len().0, 0);
+    for restarts in [true, false] {
+        let (mut world, alice, ..) = with_browser();
+        loses_connection(&mut world, DESK, restarts);
+        world.bye(ALICE, alice);
+        world.run(Duration::from_secs(59));
+        assert_eq!(world.b2bua.len().0, 1);
+        world.run(Duration::from_secs(2));
+        assert_eq!(world.b2bua.len().0, 0);
+        world.run(Duration::from_secs(40));
+        assert!(world.b2bua.is_idle(), "nothing is left of whom we looked for");
+    }
+}
+
+/// A call goes on while its browser connects again, and is put on hold by the other end.
+#[test]
+fn an_offer_reaches_a_phone_that_has_registered_by_another_connection() {
+    for restarts in [true, false] {
+        let (mut world, alice, _, account) = with_browser();
+        loses_connection(&mut world, DESK, restarts);
+        let hold = crate::offers::hold("alice", "192.0.2.10");
+        crate::offers::reinvite(&mut world, ALICE, alice, Some(hold.clone()));
+        assert!(matches!(world.event(ALICE), CallEvent::OfferRefused { .. }), "it cannot be told of it yet");
+        let mut request = browser(2);
+        request.headers.set("CSeq", "7 REGISTER");
+        assert_eq!(send_as(&mut world, DESK, &account, request).status(), StatusCode::OK);
+        crate::offers::reinvite(&mut world, ALICE, alice, Some(hold));
+        let (_, offered) = crate::offers::offer(&mut world, DESK);
+        assert!(offered.contains("a=sendonly"), "{offered}");
+    }
 }
 
 #[test]
@@ -122,6 +160,12 @@ fn nobody_gets_into_a_call_by_having_the_number_of_its_connection() {
 
 #[test]
 fn a_trunk_on_a_connection_is_called_by_another_one() {
+    for restarts in [true, false] {
+        trunk_is_called_by_another_connection(restarts);
+    }
+}
+
+fn trunk_is_called_by_another_connection(restarts: bool) {
     let mut world = world();
     world.add("192.0.2.20:5070", Transport::Tcp, 9);
     let mut config = remembering(config());
@@ -135,7 +179,13 @@ fn a_trunk_on_a_connection_is_called_by_another_one() {
     let (alice, _) = world.answered(ALICE);
     world.event("192.0.2.20:5070");
     world.reconnect("192.0.2.20:5070", 11);
-    world.restart_with(config);
+    if restarts {
+        world.restart_with(config);
+    } else {
+        let now = world.now;
+        world.b2bua.handle_connection_closed(now, 9);
+        world.settle();
+    }
     world.bye(ALICE, alice);
     assert!(is_bye(&world.event("192.0.2.20:5070")));
     world.run(Duration::from_secs(40));

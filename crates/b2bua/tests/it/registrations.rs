@@ -133,7 +133,8 @@ fn a_contact_behind_nat_is_reached_by_its_flow_and_is_gone_with_its_connection()
         assert!(offer.contains(line), "{line} in {offer}");
     }
     world.reject("192.0.2.40:33000", leg, 486);
-    world.b2bua.handle_connection_closed(77);
+    let now = world.now;
+    world.b2bua.handle_connection_closed(now, 77);
     assert_eq!(world.b2bua.len().1, 0);
     world.assert_forgotten();
 }

@@ -77,7 +77,7 @@ impl SipDoor {
                 self.b2bua.handle_message(now, message, flow);
             }
             Inbound::SendFailed { transaction } => self.b2bua.handle_transport_error(now, transaction),
-            Inbound::FlowClosed { flow } => self.b2bua.handle_connection_closed(flow.connection),
+            Inbound::FlowClosed { flow } => self.b2bua.handle_connection_closed(now, flow.connection),
         }
     }
 
