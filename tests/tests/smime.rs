@@ -210,13 +210,16 @@ fn a_reload_takes_the_next_certificate_and_refuses_a_broken_one() {
         // The key of another certificate, and what is no certificate at all.
         std::fs::copy(scene.folder.path().join("first.key"), scene.folder.path().join("own.key"))?;
         let successful = |scene: &Scene| scene.server.metric("sallyport_config_last_reload_successful", "");
+        let when = |scene: &Scene| scene.server.metric("sallyport_config_last_reload_success_timestamp_seconds", "");
+        let second_at = when(&scene)?;
         scene.reload()?;
         until("the reload has failed", PATIENCE, || Ok(successful(&scene)? == 0.0))?;
         ensure!(scene.told_certificate()? == "second", "the old one stays");
+        ensure!(when(&scene)? == second_at, "and was the last that could be read");
         install(&scene.folder, "first")?;
         scene.reload()?;
         until("the first certificate holds", PATIENCE, || Ok(scene.told_certificate()? == "first"))?;
-        ensure!(successful(&scene)? == 1.0);
+        ensure!(successful(&scene)? == 1.0 && when(&scene)? > second_at);
         scene.folder.write("own.pem", "no certificate")?;
         scene.reload()?;
         until("the reload has failed", PATIENCE, || Ok(successful(&scene)? == 0.0))?;

@@ -38,24 +38,32 @@ impl Reload {
         self.admin_hosts.subscribe()
     }
 
-    /// Reads the file again and says in the log what came of it.
-    pub(crate) fn reload(&mut self, session: &mut Session) {
+    /// Reads the file again and says in the log what came of it. True: everything in it could be read; what it names is for
+    /// the caller to read, and then to [`Reload::conclude`].
+    pub(crate) fn reload(&mut self, session: &mut Session) -> bool {
         if !self.arguments.has_file() {
             tracing::warn!("reload: there is no configuration file (--config), nothing changes");
-            return;
+            return false;
         }
         match self.try_reload(session) {
-            Ok(()) => {
-                self.last_successful = true;
-                self.succeeded_at = SystemTime::now();
-            }
+            Ok(()) => true,
             Err(error) => {
-                self.last_successful = false;
                 for line in format!("{error:#}").lines() {
                     tracing::warn!("reload: {line}");
                 }
                 tracing::warn!("reload: nothing has changed");
+                false
             }
+        }
+    }
+
+    /// What came of it all, for metrics. Without a file nothing has been tried.
+    pub(crate) fn conclude(&mut self, successful: bool) {
+        if self.arguments.has_file() {
+            self.last_successful = successful;
+        }
+        if successful {
+            self.succeeded_at = SystemTime::now();
         }
     }
 

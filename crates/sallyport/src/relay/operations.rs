@@ -40,8 +40,9 @@ impl Relay {
             Wish::End => return true,
             Wish::Reload => {
                 notify::reloading();
-                self.reload.reload(&mut self.session);
-                self.reload_sip();
+                let is_read = self.reload.reload(&mut self.session);
+                let successful = self.reload_sip() && is_read;
+                self.reload.conclude(successful);
                 self.records.reopen();
                 notify::ready();
             }
@@ -66,9 +67,9 @@ impl Relay {
         Draining { calls, deadline_seconds: drain.deadline().saturating_duration_since(now).as_secs() }
     }
 
-    /// Users, routes, trunks and certificates for S/MIME are read again, with the files that they name.
-    fn reload_sip(&mut self) {
-        let Some(door) = &mut self.sip else { return };
+    /// Users, routes, trunks and certificates for S/MIME are read again, with the files that they name. False: they stay.
+    fn reload_sip(&mut self) -> bool {
+        let Some(door) = &mut self.sip else { return true };
         let settings = self.reload.settings();
         let (fixed, live) = (&settings.fixed.sip, &settings.live.sip);
         let read = sip_start::configuration(fixed, live, self.demo_password.as_ref()).and_then(|(config, users)| {
@@ -77,10 +78,10 @@ impl Relay {
             Ok(())
         });
         door.transports.set_web(sip_start::web(live, &door.transports));
-        if let Err(error) = read {
+        if let Err(error) = &read {
             tracing::warn!("reload: {error:#}: users, routes, trunks and certificates of SIP stay as they were");
-            self.reload.last_successful = false;
         }
+        read.is_ok()
     }
 
     /// What has come due beside calls. True: the process is to end.
