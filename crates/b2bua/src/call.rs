@@ -12,6 +12,7 @@ mod early;
 mod echo;
 mod exchange;
 mod incoming;
+mod join;
 mod reach;
 mod replies;
 mod restart;
@@ -105,6 +106,8 @@ pub(crate) enum Then {
     OwnAnswer,
     /// The answer of a transfer's target.
     Transfer { branch: usize },
+    /// The answer of a party that another call has lent for a transfer.
+    Join { branch: usize },
     /// The session answers for the called party, or offers where the caller made no offer.
     Echo,
     /// The session's answer to a later offer of the caller.
@@ -221,6 +224,8 @@ pub(crate) struct Call {
     /// Requests that were passed on to the other end.
     pub(crate) passing: Vec<(ClientId, ServerId, Request)>,
     pub(crate) transfer: Option<Transfer>,
+    /// The dialog of this end is with another call, which may join its party with somebody else.
+    pub(crate) lent: Option<(End, DialogHandle)>,
     /// The call is over; what is left has to end.
     pub(crate) ended: bool,
     pub(crate) deleted: bool,
@@ -282,6 +287,7 @@ impl Call {
             own_waits: false,
             passing: Vec::new(),
             transfer: None,
+            lent: None,
             ended: false,
             deleted: false,
             timer: None,
@@ -397,6 +403,25 @@ impl Call {
 }
 
 impl Branch {
+    /// Where it is, is not known yet.
+    pub(crate) fn new(spec: Spec, max_breadth: u32) -> Self {
+        Self {
+            spec,
+            max_breadth,
+            targets: VecDeque::new(),
+            target: None,
+            leg: None,
+            call_id: String::new(),
+            dialog: None,
+            tag: String::new(),
+            offer: None,
+            digest: None,
+            offered: false,
+            over: false,
+            status: None,
+        }
+    }
+
     /// It was offered something, or could not even be located.
     fn is_called(&self) -> bool {
         !self.call_id.is_empty() || self.status.is_some()

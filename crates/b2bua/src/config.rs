@@ -273,6 +273,7 @@ pub enum Bridging {
 pub enum Refer {
     /// 403.
     Refuse,
-    /// Blind transfers: we call the target, and join it with the other leg.
+    /// Transfers by us: blind ones, where we call the target and join it with the other leg; and attended ones, where the referrer has
+    /// both in calls of ours.
     Blind,
 }

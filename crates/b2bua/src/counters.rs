@@ -38,7 +38,7 @@ pub struct Counters {
     /// Bodies with S/MIME, by what was done and how it came out: `signature` with `verified` or why not, `opened` and its cipher,
     /// `refused` and `ignored` with the reason, `sent` and `not_sent`.
     pub smime: BTreeMap<(&'static str, &'static str), u64>,
-    /// Blind transfers that were carried out.
+    /// Transfers that were carried out.
     pub transfers: u64,
 }
 

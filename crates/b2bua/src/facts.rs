@@ -89,7 +89,7 @@ pub enum EndedBy {
     MediaTimeout,
     /// Nobody refreshed the session (RFC 4028).
     SessionTimer,
-    /// A transfer that came to nothing, whose author was gone.
+    /// A transfer: it has joined the others of two calls, or came to nothing, and its author was gone.
     Transfer,
     /// Deleted by an operator.
     Operator,

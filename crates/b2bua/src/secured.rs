@@ -274,6 +274,17 @@ impl SecuredLeg {
         Self { addresses, ..Self::default() }
     }
 
+    /// The same for another call that borrows the leg's dialog.
+    pub(crate) fn lent(&self) -> Self {
+        let Self { addresses, certificate, opened, notes: _ } = self;
+        Self {
+            addresses: addresses.clone(),
+            certificate: certificate.clone(),
+            opened: opened.clone(),
+            notes: Vec::new(),
+        }
+    }
+
     /// As it was written down.
     pub(crate) fn restored(
         addresses: Option<(Uri, Uri)>,

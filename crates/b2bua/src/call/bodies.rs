@@ -40,7 +40,7 @@ impl SecuredLegs {
         *self.at(place) = leg;
     }
 
-    fn at(&mut self, place: Place) -> &mut SecuredLeg {
+    pub(super) fn at(&mut self, place: Place) -> &mut SecuredLeg {
         match place {
             Place::Caller => &mut self.caller,
             Place::Branch(index) => self.branches.entry(index).or_default(),

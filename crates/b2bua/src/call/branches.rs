@@ -74,21 +74,7 @@ impl B2bua {
         if let Some(party) = spec.party() {
             self.takes_part(call, party);
         }
-        call.branches.push(Branch {
-            spec,
-            max_breadth,
-            targets: VecDeque::new(),
-            target: None,
-            leg: None,
-            call_id: String::new(),
-            dialog: None,
-            tag: String::new(),
-            offer: None,
-            digest: None,
-            offered: false,
-            over: false,
-            status: None,
-        });
+        call.branches.push(Branch::new(spec, max_breadth));
     }
 
     pub(super) fn located(
@@ -140,15 +126,7 @@ impl B2bua {
             return self.invite(now, call, index);
         }
         if call.is_target(index) {
-            return match self.offer_of_transfer(call, index) {
-                Some(offer) => {
-                    self.await_reply(call, SessionRequest::Offer(Box::new(offer)), Then::Invite { branch: index });
-                }
-                None => {
-                    let response = call.request.respond(StatusCode::SERVER_INTERNAL_ERROR);
-                    self.give_up_branch(now, call, index, response);
-                }
-            };
+            return self.ask_offer_of_transfer(now, call, index);
         }
         let Some(sdp) = call.offer.clone() else { return self.invite(now, call, index) };
         let is_secure = description::is_secure(&sdp);

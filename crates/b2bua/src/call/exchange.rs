@@ -152,6 +152,9 @@ impl B2bua {
     }
 
     pub(super) fn offer_answered(&mut self, now: Instant, call: &mut Call, place: Place, body: &Body) {
+        if let Some(index) = call.is_borrowed(place) {
+            return self.join_answered(now, call, index, body);
+        }
         let Some(end) = call.end_of(place) else { return };
         if call.echo {
             return self.echo_answered(now, call, body);
@@ -242,6 +245,9 @@ impl B2bua {
             if self.authorize(call, index, &mut next, response) && self.ua.send_again(now, dialog, &next).is_ok() {
                 return;
             }
+        }
+        if call.is_borrowed(place).is_some() {
+            return self.join_failed(now, call, status, false);
         }
         let Some(end) = call.end_of(place) else { return };
         let status = if challenged { StatusCode::FORBIDDEN } else { status };

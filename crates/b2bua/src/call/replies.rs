@@ -33,6 +33,7 @@ impl B2bua {
             Then::OwnOffer { to } => self.own_offer_written(now, call, to, sdp),
             Then::OwnAnswer => self.own_offer_agreed(call, &sdp),
             Then::Transfer { branch } => self.transferred(now, call, branch, sdp),
+            Then::Join { branch } => self.joined(now, call, branch, sdp),
             Then::Echo => self.echoed(now, call, sdp),
             Then::EchoAgain => self.echoed_again(now, call, sdp),
             Then::EchoAnswer => self.echo_agreed(now, call, sdp),
@@ -48,11 +49,17 @@ impl B2bua {
             Ok(sdp) => {
                 branch.offer = Some(sdp);
                 branch.offered = true;
-                self.invite(now, call, index);
+                match call.is_borrowed(Place::Branch(index)) {
+                    Some(index) => self.offer_to_join(now, call, index),
+                    None => self.invite(now, call, index),
+                }
             }
             Err(refusal) => {
                 let (status, headers) = self.refusal(&refusal);
                 call.why = refusal.to_string();
+                if call.is_borrowed(Place::Branch(index)).is_some() {
+                    return self.join_failed(now, call, status, false);
+                }
                 if status == StatusCode::SERVICE_UNAVAILABLE {
                     call.own_failure = Some((status, headers.clone()));
                 }

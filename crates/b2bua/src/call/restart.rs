@@ -38,6 +38,8 @@ impl B2bua {
                     self.with(now, number, |_, _| {});
                 }
                 self.touched.insert(number);
+                let lender = self.calls.get(&number).and_then(Call::lender);
+                self.touched.extend(lender);
             }
         }
         if !self.config.remember {
@@ -93,7 +95,10 @@ impl B2bua {
             request: self.essence(&call.request),
             max_forwards: call.max_forwards,
             loop_token: call.loop_token.clone(),
-            unsettled: call.exchange.is_some() || call.busy.is_some() || !call.own_offers.is_empty(),
+            unsettled: call.exchange.is_some()
+                || call.busy.is_some()
+                || call.lent.is_some()
+                || !call.own_offers.is_empty(),
             transfer,
             route: call.route.clone(),
             times: call.times,
@@ -114,7 +119,8 @@ impl B2bua {
     }
 
     fn end_memo(&self, now: Instant, call: &Call, end: End) -> Option<EndMemo> {
-        let dialog = self.dialog_memo(now, self.dialog_at(call, end)?)?;
+        let lent = call.lent.filter(|(own, _)| *own == end).map(|(_, dialog)| dialog);
+        let dialog = self.dialog_memo(now, self.dialog_at(call, end).or(lent)?)?;
         let secured = call.secured.of(call.place_of(end));
         let remote = dialog.state.agreed.as_ref().map(|agreed| &agreed.remote);
         Some(EndMemo {
@@ -346,20 +352,6 @@ struct RestoredEnd {
 impl Branch {
     /// One of which nothing is to come.
     fn over(spec: Spec) -> Self {
-        Self {
-            spec,
-            max_breadth: 0,
-            targets: Default::default(),
-            target: None,
-            leg: None,
-            call_id: String::new(),
-            dialog: None,
-            tag: String::new(),
-            offer: None,
-            digest: None,
-            offered: false,
-            over: true,
-            status: None,
-        }
+        Self { over: true, ..Self::new(spec, 0) }
     }
 }

@@ -126,6 +126,10 @@ impl B2bua {
         {
             return;
         }
+        if let Some(branch) = call.is_borrowed(place).and_then(|index| call.branches.get_mut(index)) {
+            branch.dialog = None;
+            return self.join_failed(now, call, StatusCode::TEMPORARILY_UNAVAILABLE, false);
+        }
         match place {
             Place::Caller if call.caller.dialog == Some(dialog) => {
                 call.caller.over = true;

@@ -1,4 +1,5 @@
-//! Blind transfers (RFC 3515, RFC 5589 §6): one end refers us to somebody, whom we call and join with the other end.
+//! Blind transfers (RFC 3515, RFC 5589 §6): one end refers us to somebody, whom we call and join with the other end. For attended ones
+//! see [`super::join`].
 //!
 //! ```text
 //! REFER of X ─► 202, NOTIFY 100 ─► INVITE to the target with what Y last said ─► answered: NOTIFY 200, BYE to X, offer to Y
@@ -14,6 +15,7 @@ use sip::{
     name,
 };
 
+use super::join::Lender;
 use super::{Branch, Call, End, OwnOffer, Place, Spec, Then};
 use crate::policy;
 use crate::routes;
@@ -34,6 +36,8 @@ pub(crate) struct Transfer {
     gives_up_at: Instant,
     /// Where else the target may be.
     others: VecDeque<Spec>,
+    /// The call that has lent the target's dialog, where there is one.
+    pub(super) lender: Option<Lender>,
     /// What the target's INVITE carries on: in the name of the end that stays.
     pub(super) request: Request,
 }
@@ -41,7 +45,7 @@ pub(crate) struct Transfer {
 impl Transfer {
     /// One that a process before this one began, with nobody else to call.
     pub(super) fn resumed(from: End, branch: usize, request: Request, now: Instant) -> Self {
-        Self { from, gone: false, branch, gives_up_at: now, others: VecDeque::new(), request }
+        Self { from, gone: false, branch, gives_up_at: now, others: VecDeque::new(), lender: None, request }
     }
 
     pub(super) fn stays(&self) -> End {
@@ -59,7 +63,10 @@ impl B2bua {
         let _ = self.ua.respond(now, server, refer.respond(status));
         if call.transfer.is_some() && status == StatusCode::ACCEPTED {
             self.notify(now, call, StatusCode::TRYING);
-            self.try_next_spec(now, call);
+            match call.transfer.as_ref().and_then(|transfer| transfer.lender.map(|_| transfer.branch)) {
+                Some(index) => self.ask_offer_of_transfer(now, call, index),
+                None => self.try_next_spec(now, call),
+            }
         }
     }
 
@@ -80,27 +87,38 @@ impl B2bua {
         }
         let to = refer.headers.refer_to().map_err(sip::Fault::status)?;
         let Uri::Sip(uri) = &to.uri else { return Err(StatusCode::UNSUPPORTED_URI_SCHEME) };
-        // One call in the place of another is more than a blind transfer.
-        if uri.header(name::REPLACES).is_some() || uri.param("method").is_some_and(|method| method != "INVITE") {
+        let is_invite = uri.param("method").is_none_or(|method| method == "INVITE");
+        if !is_invite || call.branches.len() >= MAX_BRANCHES {
             return Err(StatusCode::DECLINE);
         }
-        if call.branches.len() >= MAX_BRANCHES {
-            return Err(StatusCode::DECLINE);
+        let gives_up_at = now + self.config.max_ring_time;
+        let mut transfer = Transfer {
+            from,
+            gone: false,
+            branch: usize::MAX,
+            gives_up_at,
+            others: VecDeque::new(),
+            lender: None,
+            request: call.request.clone(),
+        };
+        if let Some(replaces) = uri.header(name::REPLACES) {
+            let (branch, lender) = self.consider_join(call, place, &replaces)?;
+            (transfer.branch, transfer.lender) = (branch, Some(lender));
+            call.transfer = Some(transfer);
+            return Ok(());
         }
         // Whoever refers us pays: its routes are asked. Who is neither a user nor a trunk has none.
         let who = self.party(call, place).ok_or(StatusCode::FORBIDDEN)?;
         let user = uri.user_unescaped().unwrap_or_default();
         let route = routes::find(&self.config, &who, &user).ok_or(StatusCode::NOT_FOUND)?.to.clone();
         let groups = self.targets(&route, &user).map_err(|_| StatusCode::NOT_FOUND)?;
-        let mut request = call.request.clone();
         if from == End::Caller
             && let Ok(called) = call.request.headers.to()
         {
-            request.headers.set(name::FROM, NameAddr::new(called.uri).with_tag("stays"));
+            transfer.request.headers.set(name::FROM, NameAddr::new(called.uri).with_tag("stays"));
         }
-        let others: VecDeque<Spec> = groups.into_iter().flatten().collect();
-        let gives_up_at = now + self.config.max_ring_time;
-        call.transfer = Some(Transfer { from, gone: false, branch: usize::MAX, gives_up_at, others, request });
+        transfer.others = groups.into_iter().flatten().collect();
+        call.transfer = Some(transfer);
         self.wake(call, gives_up_at);
         Ok(())
     }
@@ -116,6 +134,19 @@ impl B2bua {
             transfer.branch = branch;
         }
         self.start_branch(call, sip::BranchId(branch), spec, sip::DEFAULT_MAX_BREADTH);
+    }
+
+    /// The session writes what the end that stays offers to the target.
+    pub(super) fn ask_offer_of_transfer(&mut self, now: Instant, call: &mut Call, index: usize) {
+        if let Some(offer) = self.offer_of_transfer(call, index) {
+            return self.await_reply(call, SessionRequest::Offer(Box::new(offer)), Then::Invite { branch: index });
+        }
+        let status = StatusCode::SERVER_INTERNAL_ERROR;
+        if call.is_borrowed(Place::Branch(index)).is_some() {
+            return self.join_failed(now, call, status, false);
+        }
+        let response = call.request.respond(status);
+        self.give_up_branch(now, call, index, response);
     }
 
     /// What the end that stays offers to the target.
@@ -254,6 +285,7 @@ impl B2bua {
 
     /// The call ends while its transfer is under way.
     pub(super) fn end_transfer(&mut self, now: Instant, call: &mut Call) {
+        self.give_back(now, call, true);
         let Some(transfer) = call.transfer.take() else { return };
         let Some(branch) = call.branches.get_mut(transfer.branch) else { return };
         match branch.leg {

@@ -6,6 +6,7 @@
 // The name by which the bench of its own tests knows it.
 extern crate smime as sallyport_smime;
 
+mod attended;
 mod calls;
 mod early;
 mod echo;
