@@ -191,6 +191,28 @@ fn an_sdes_phone_and_a_dtls_phone_hear_each_other_whichever_calls() {
     scenario().unwrap_or_else(|error| panic!("{error:#}"));
 }
 
+/// linphone knows no OSRTP: keys of two kinds under RTP/AVP must not disturb it.
+#[test]
+fn a_phone_that_passes_over_the_keys_of_osrtp_is_heard_and_the_ledger_says_so() {
+    if !namespace::is_permitted() {
+        return;
+    }
+    let scenario = || -> anyhow::Result<()> {
+        namespace::enter()?;
+        let sip = format!("{ADDRESS}:5060");
+        let flags = ["--media", ADDRESS, "--sip", &sip];
+        let server = Server::start_for(&["alice", "bob"], PASSWORD, "phones = \"osrtp\"", &flags)?;
+        let mut caller = phone(&server, "alice", 5081, MediaEncryption::Sdes, false)?;
+        let mut callee = phone(&server, "bob", 5082, MediaEncryption::None, true)?;
+        caller.command(&format!("call sip:bob@{sip}"))?;
+        both_hear(&mut caller, &mut callee).with_context(|| explanation(&server))?;
+        let told = explanation(&server);
+        ensure!(told.contains("opportunistic SRTP by OSRTP: declined, plain RTP"), "{told}");
+        hang_up(&server, &mut caller)
+    };
+    scenario().unwrap_or_else(|error| panic!("{error:#}"));
+}
+
 #[test]
 fn linphone_hears_itself_when_it_calls_echo() {
     if !namespace::is_permitted() {
