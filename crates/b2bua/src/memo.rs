@@ -15,7 +15,7 @@ use control::wire::{Reader, Wire, WireError, Writer};
 use sip::{DialogState, Flow, Request, Uri};
 use zeroize::Zeroizing;
 
-use crate::call::End;
+use crate::call::{End, OwnOffer};
 use crate::routes::Caller;
 use crate::{LegPolicy, Times};
 
@@ -54,8 +54,8 @@ pub(crate) struct Talk {
     pub(crate) request: Request,
     pub(crate) max_forwards: u8,
     pub(crate) loop_token: String,
-    /// An offer was open: nobody knows what became of it.
-    pub(crate) unsettled: bool,
+    /// An offer was open, and nobody knows what became of it: this one of ours settles it.
+    pub(crate) unsettled: Option<OwnOffer>,
     pub(crate) transfer: Option<TransferMemo>,
     pub(crate) route: Option<String>,
     pub(crate) times: Times,

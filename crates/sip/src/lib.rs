@@ -110,7 +110,7 @@ pub use transaction::{
     TransactionLayer, Transmit, Verdict,
 };
 pub use ua::{
-    CallError, CallEvent, Description, DialogHandle, DialogState, EndCause, LegId, SessionInterval, UserAgent,
+    CallError, CallEvent, Description, DialogHandle, DialogState, EndCause, LegId, Refusal, SessionInterval, UserAgent,
     UserAgentConfig,
 };
 pub use uri::{Host, OtherUri, SipUri, Uri, UriMalformed};

@@ -11,7 +11,7 @@ mod reliable;
 mod within;
 
 pub use agent::UserAgent;
-pub use dialog_state::{DialogState, SessionInterval};
+pub use dialog_state::{DialogState, Refusal, SessionInterval};
 
 use crate::{
     Body, Capabilities, Flow, Request, Response, ServerId, SessionTimerConfig, StatusCode, TransactionConfig,

@@ -13,13 +13,16 @@ use sip::{DialogHandle, Flow, Request, SessionInterval, StatusCode, Target, name
 
 use super::bodies::SecuredLegs;
 use super::transfer::Transfer;
-use super::{Branch, Call, CallNumber, CallerLeg, End, OwnOffer, Place, Spec};
+use super::{Branch, Call, CallNumber, CallerLeg, End, Exchange, OwnOffer, Place, Spec};
 use crate::memo::{Called, DialogMemo, EndMemo, Memo, SessionMemo, Setup, Talk, TransferMemo};
 use crate::secured::SecuredLeg;
 use crate::{B2bua, CallFacts, EndedBy, Fact, Times, facts};
 
 /// The peer's refresh of a session may have been missed: nobody is given up sooner than this after a restart (RFC 4028 §10).
 const GRACE: Duration = Duration::from_secs(32);
+
+/// Before we offer, who was offered something by the process before this one has answered that (RFC 3261 §14.2).
+const SETTLE_TIME: Duration = Duration::from_secs(4);
 
 /// Branches that a memo may speak of.
 const MAX_BRANCHES: u16 = 1024;
@@ -95,10 +98,7 @@ impl B2bua {
             request: self.essence(&call.request),
             max_forwards: call.max_forwards,
             loop_token: call.loop_token.clone(),
-            unsettled: call.exchange.is_some()
-                || call.busy.is_some()
-                || call.lent.is_some()
-                || !call.own_offers.is_empty(),
+            unsettled: unsettled(call),
             transfer,
             route: call.route.clone(),
             times: call.times,
@@ -256,8 +256,12 @@ impl B2bua {
         };
         // There is nobody left to call.
         call.fork.cancel(None);
-        if unsettled && !call.echo {
-            call.own_offers.extend([OwnOffer::Repair(End::Caller), OwnOffer::Repair(End::Called)]);
+        if let Some(own) = unsettled.filter(|_| !call.echo) {
+            let (OwnOffer::Repair(end) | OwnOffer::Renew(end)) = own;
+            // What it says then is news for the other one.
+            call.own_offers.extend([own, OwnOffer::Repair(end.other())]);
+            call.own_waits = true;
+            self.wake(&mut call, now + SETTLE_TIME);
             self.ask(SessionRequest::Withdraw(Withdraw {
                 call_id: call.session.clone(),
                 from_tag: call.tag(End::Caller),
@@ -332,6 +336,20 @@ impl B2bua {
         let response = request.respond(StatusCode::SERVICE_UNAVAILABLE);
         call.transfer = Some(Transfer::resumed(from, branch, request, now));
         self.transfer_failed(now, call, &response);
+    }
+}
+
+/// What would have to be offered if this call went on elsewhere: first of all to the end of which nobody knows what it has agreed to.
+fn unsettled(call: &Call) -> Option<OwnOffer> {
+    if let Some(own) = call.own_offers.front() {
+        return Some(*own);
+    }
+    match call.exchange {
+        Some(Exchange::Forwarded { from, .. } | Exchange::Wanted { from }) => Some(OwnOffer::Repair(from.other())),
+        Some(Exchange::Given { to } | Exchange::Own { to } | Exchange::Orphaned { to }) => Some(OwnOffer::Repair(to)),
+        // What it was offered in the other call is taken back.
+        None if call.lent.is_some() => call.lent.map(|(end, _)| OwnOffer::Repair(end)),
+        None => call.busy.as_ref().map(|_| OwnOffer::Repair(End::Called)),
     }
 }
 

@@ -2,7 +2,7 @@
 //! modules of their own.
 
 use super::{Called, DialogMemo, EndMemo, Memo, SessionMemo, Setup, Talk, TransferMemo};
-use crate::call::End;
+use crate::call::{End, OwnOffer};
 use crate::routes::Caller;
 use crate::{Keying, LegPolicy, SmimePolicy, Times};
 
@@ -38,6 +38,7 @@ control::wire! {
     struct SessionMemo { seconds, we_refresh, due }
     struct TransferMemo { from, branch }
     enum End { 0 => Caller, 1 => Called }
+    enum OwnOffer { 0 => Repair(end), 1 => Renew(end) }
     enum Caller { 0 => User(name), 1 => Trunk(name) }
     struct LegPolicy { keying, interface, smime }
     enum Keying { 0 => Auto, 1 => Plain, 2 => Sdes, 3 => Dtls, 4 => WebRtc, 5 => Osrtp }
@@ -60,6 +61,7 @@ control::wire! {
         agreed,
         owns_call_id,
         peer_allows_update,
+        unanswered,
     }
 }
 
@@ -85,6 +87,7 @@ struct State {
     agreed: Option<[(String, Secret); 2]>,
     owns_call_id: bool,
     peer_allows_update: bool,
+    unanswered: Option<(std::net::SocketAddr, Secret)>,
 }
 
 /// Bytes that are wiped.
@@ -103,7 +106,7 @@ impl control::wire::Wire for Secret {
 /// Its session timer stands beside it: an instant means nothing to another process.
 mod dialog {
     use control::wire::{Reader, Wire, WireError, Writer};
-    use sip::{Agreed, Body, DialogId, DialogState, Host, NameAddr, SentBy, Target, Uri};
+    use sip::{Agreed, Body, DialogId, DialogState, Host, NameAddr, Refusal, SentBy, Target, Uri};
 
     use super::{Secret, State};
 
@@ -130,6 +133,7 @@ mod dialog {
             owns_call_id,
             peer_allows_update,
             session: _,
+            unanswered,
         } = state;
         let body = |Body { content_type, bytes }: &Body| (content_type.clone(), Secret(bytes.clone().into()));
         let agreed = agreed.as_ref().map(|Agreed { local, remote }| [body(local), body(remote)]);
@@ -150,6 +154,7 @@ mod dialog {
             agreed,
             owns_call_id: *owns_call_id,
             peer_allows_update: *peer_allows_update,
+            unanswered: unanswered.as_ref().map(|Refusal { to, bytes }| (*to, Secret(bytes.clone().into()))),
         };
         state.encode(writer);
     }
@@ -182,6 +187,7 @@ mod dialog {
             owns_call_id: state.owns_call_id,
             peer_allows_update: state.peer_allows_update,
             session: None,
+            unanswered: state.unanswered.map(|(to, Secret(bytes))| Refusal { to, bytes: bytes.to_vec() }),
         })
     }
 }

@@ -4,7 +4,11 @@ use super::agent::{Timer, UserAgent};
 use super::entry::{Entry, Leg, Role};
 use super::{CallError, DialogHandle, LegId};
 use crate::session_timer::SessionTimer;
-use crate::{Agreed, Dialog, DialogId, Message, NameAddr, Negotiation, Response, Target, Uri};
+use crate::{
+    Agreed, Dialog, DialogId, Flow, Message, NameAddr, Negotiation, Request, Response, StatusCode, Target, Transmit,
+    Uri, name,
+};
+use std::net::SocketAddr;
 use std::time::Instant;
 
 /// All that a confirmed dialog is but for what is under way in it: transactions, and an offer that is open, end with their user
@@ -39,6 +43,17 @@ pub struct DialogState {
     pub peer_allows_update: bool,
     /// Its session timer.
     pub session: Option<SessionInterval>,
+    /// A re-INVITE or UPDATE of the peer waits for our answer: it is refused by whoever goes on with the dialog.
+    pub unanswered: Option<Refusal>,
+}
+
+/// A response that is ready to be sent.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Refusal {
+    /// Where to (RFC 3261 §18.2.2).
+    pub to: SocketAddr,
+    /// One whole message.
+    pub bytes: Vec<u8>,
 }
 
 /// A session timer as it runs (RFC 4028).
@@ -71,7 +86,7 @@ impl UserAgent {
             last_ack: _,
             prack_owed: _,
             rseq: _,
-            asked: _,
+            asked,
             asking: _,
             bye_wanted: _,
             restored: _,
@@ -97,6 +112,7 @@ impl UserAgent {
             owns_call_id: *owns_call_id,
             peer_allows_update: *peer_allows_update,
             session,
+            unanswered: asked.as_ref().and_then(|asked| refusal(&asked.request)),
         })
     }
 
@@ -130,7 +146,13 @@ impl UserAgent {
             owns_call_id,
             peer_allows_update,
             session,
+            unanswered,
         } = state;
+        if let Some(Refusal { to, bytes }) = unanswered.filter(|_| !target.flow.transport.is_reliable()) {
+            // On a connection that is gone nobody waits any more.
+            let flow = Flow { peer: to, ..target.flow };
+            self.layer.send_again(Transmit { flow, bytes, transaction: None });
+        }
         let leg = LegId(self.new_id());
         self.legs.insert(leg, Leg { role: Role::Done, contact, dialogs: Vec::new() });
         let dialog = Dialog {
@@ -176,6 +198,13 @@ impl UserAgent {
         let (ack, target) = (entry.dialog.ack(cseq), entry.target.clone());
         let _ = self.layer.send_ack(ack, &target);
     }
+}
+
+/// 500: what the offer would have become is not known any more, and it may be made again (RFC 3261 §14.2).
+fn refusal(request: &Request) -> Option<Refusal> {
+    let mut response = request.respond(StatusCode::SERVER_INTERNAL_ERROR);
+    response.headers.push(name::RETRY_AFTER, 1);
+    Some(Refusal { to: request.headers.via().ok()?.response_address()?, bytes: response.to_bytes() })
 }
 
 /// A 2xx to an INVITE, as it is worth a look if nobody waits for it.
