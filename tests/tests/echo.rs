@@ -9,7 +9,10 @@ use sallyport_tests::phone::{Phone, SSRC};
 use sallyport_tests::tally::Tally;
 use sallyport_tests::tone::share_of;
 use sallyport_tests::until;
-use session::{Clocks, Delete, Interface, Negotiation, Output, Query, Reply, Request, Session, SessionConfig, Token};
+use session::{
+    Clocks, Delete, Interface, MediaProfile, Negotiation, Options, Output, Query, Reply, Request, Session,
+    SessionConfig, Token, TransportProtocol,
+};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 const TONE: f64 = 1000.0;
@@ -64,6 +67,29 @@ impl Relay {
         }
     }
 
+    /// The phone asks for the offer, and answers it.
+    fn echo_by_our_offer(&mut self, phone: &Phone) -> String {
+        let options = Options {
+            transport_protocol: Some(TransportProtocol::Profile(MediaProfile::RtpSavp)),
+            ..Options::default()
+        };
+        let negotiation = |sdp, options| {
+            Box::new(Negotiation {
+                call_id: "call".into(),
+                from_tag: "phone".into(),
+                sdp,
+                options,
+                ..Default::default()
+            })
+        };
+        let Reply::Sdp(offer) = self.ask(Request::EchoOffer(negotiation(Vec::new(), options))) else { panic!() };
+        let offer = String::from_utf8(offer.sdp).unwrap();
+        let answer = phone.answer(&offer).unwrap().into_bytes();
+        let taken = self.ask(Request::EchoAnswer(negotiation(answer, Options::default())));
+        assert!(matches!(taken, Reply::Done));
+        offer
+    }
+
     fn statistics(&mut self) -> CallStatistics {
         match self.ask(Request::Query(Query { call_id: "call".into(), ..Query::default() })) {
             Reply::Query(report) => report.statistics.unwrap(),
@@ -74,10 +100,12 @@ impl Relay {
 
 #[test]
 fn a_phone_hears_what_it_says_once_and_under_another_ssrc() {
-    for suite in ["AES_CM_128_HMAC_SHA1_80", "AEAD_AES_256_GCM"] {
+    for (suite, is_late) in
+        [("AES_CM_128_HMAC_SHA1_80", false), ("AEAD_AES_256_GCM", false), ("AES_CM_128_HMAC_SHA1_80", true)]
+    {
         let mut relay = Relay::start();
         let phone = Phone::new("127.0.0.1", suite).unwrap();
-        let answer = relay.echo(phone.offer().unwrap());
+        let answer = if is_late { relay.echo_by_our_offer(&phone) } else { relay.echo(phone.offer().unwrap()) };
         let relayed: SocketAddr = sallyport_tests::phone::media_address(&answer).unwrap();
         // What it sends and what it hears is one direction.
         let tally = Tally::default();
