@@ -166,9 +166,10 @@ impl<K: Wire + Ord, V: Wire> Wire for BTreeMap<K, V> {
     }
 }
 
+/// One that is longer than what is read again is written as the longest.
 impl Wire for Duration {
     fn encode(&self, writer: &mut Writer) {
-        self.as_secs().encode(writer);
+        self.as_secs().min(MAX_SECONDS).encode(writer);
         self.subsec_nanos().encode(writer);
     }
 

@@ -377,3 +377,15 @@ fn a_call_whose_signalling_is_too_large_is_remembered_without_it() {
     assert!(bench.restored.is_empty());
     assert!(bench.ask(query()).is_ok());
 }
+
+/// Whoever asks for a delay of more years than there are dates has a call like any other.
+#[test]
+fn a_delay_beyond_all_dates_ends_no_call() {
+    let mut bench = Bench::with(split());
+    let endless = || Options { delete_delay: Some(Duration::from_secs(u64::MAX)), ..savp() };
+    bench.offer(PHONE_A, endless());
+    bench.answer(PHONE_B, Options { delete_delay: endless().delete_delay, ..Options::default() });
+    assert!(bench.ask(query()).is_ok());
+    bench.restart();
+    assert!(bench.ask(query()).is_ok());
+}
