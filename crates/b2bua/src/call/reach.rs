@@ -47,7 +47,11 @@ impl B2bua {
             self.seek(call.number, end, hop);
         }
         if let Some(user) = user {
-            self.out_of_reach.entry(user).or_default().push((call.number, end));
+            let ends = self.out_of_reach.entry(user).or_default();
+            // It may have been out of reach before, and have come back by itself.
+            if !ends.contains(&(call.number, end)) {
+                ends.push((call.number, end));
+            }
         }
     }
 
@@ -86,6 +90,11 @@ impl B2bua {
             .collect();
         for (number, end) in ends {
             let Some(call) = self.calls.get(&number) else { continue };
+            let place = call.place_of(end);
+            // It may have come back by itself, or somebody else may have its place.
+            if !call.out_of_reach.contains(&end) || self.party(call, place) != Some(Caller::User(user.to_owned())) {
+                continue;
+            }
             let Some(dialog) = self.dialog_at(call, end) else { continue };
             let Some(target) = self.ua.target(dialog).cloned() else { continue };
             let remote = self.ua.dialog(dialog).map(|dialog| dialog.remote_target().clone());
@@ -111,7 +120,7 @@ impl B2bua {
         let mut came = false;
         for end in std::mem::take(&mut call.out_of_reach) {
             match self.flow_at(call, end) {
-                Some(flow) if flow.connection == 0 => call.out_of_reach.push(end),
+                Some(flow) if has_no_connection(&flow) => call.out_of_reach.push(end),
                 Some(flow) => {
                     came = true;
                     match end {
@@ -135,7 +144,7 @@ impl B2bua {
     /// Whether a BYE for this end has to wait.
     pub(super) fn waits_for_reach(&mut self, now: Instant, call: &mut Call, end: End) -> bool {
         let waits =
-            call.out_of_reach.contains(&end) && self.flow_at(call, end).is_some_and(|flow| flow.connection == 0);
+            call.out_of_reach.contains(&end) && self.flow_at(call, end).is_some_and(|flow| has_no_connection(&flow));
         if waits {
             self.wake(call, now + REACH_TIME);
         }
@@ -152,6 +161,11 @@ impl B2bua {
     fn flow_at(&self, call: &Call, end: End) -> Option<Flow> {
         self.dialog_at(call, end).and_then(|dialog| self.ua.target(dialog)).map(|target| target.flow)
     }
+}
+
+/// By UDP everybody is within reach.
+fn has_no_connection(flow: &Flow) -> bool {
+    flow.transport.is_reliable() && flow.connection == 0
 }
 
 /// Whether two Contacts are of one phone: parameters tell of the flow.

@@ -223,6 +223,7 @@ impl B2bua {
             let _ = self.ua.bye(now, dialog, Some(Reason::sip(StatusCode::OK, "transferred")));
             self.by_dialog.remove(&dialog);
         }
+        call.out_of_reach.retain(|end| *end != from);
         let party = self.party(call, Place::Branch(index));
         let Some(branch) = call.branches.get_mut(index) else { return };
         branch.over = true;

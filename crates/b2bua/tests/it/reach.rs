@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sallyport_b2bua::{B2buaConfig, Users};
+use sallyport_b2bua::{B2buaConfig, Refer, Users};
 use sip::{
     Account, Body, CallEvent, DialogHandle, DigestPolicy, DigestSession, Method, StatusCode, Target, Transport,
     next_attempt,
@@ -17,21 +17,30 @@ const DESK: &str = "192.0.2.40:33000";
 
 /// Bob is on a connection that others cannot open, and Alice calls him.
 fn with_browser() -> (World, DialogHandle, DialogHandle, Account) {
-    let mut world = World::with_users(remembering(B2buaConfig::new("sallyport.example")), users());
+    with_browser_of(B2buaConfig::new("sallyport.example"), users())
+}
+
+fn with_browser_of(config: B2buaConfig, users: Users) -> (World, DialogHandle, DialogHandle, Account) {
+    let mut world = World::with_users(remembering(config), users);
     world.add(DESK, Transport::Ws, 77);
     let account = account("bob", "builder");
     assert_eq!(send_as(&mut world, DESK, &account, browser(1)).status(), StatusCode::OK);
     call_as(&mut world, "alice", "wonderland", ALICE, "sip:bob@sallyport.example");
     let (leg, _) = world.incoming(DESK);
+    let bob = world.accept(DESK, leg, Some(web("bob", "192.0.2.40")));
+    let (alice, _) = world.answered(ALICE);
+    world.event(DESK);
+    (world, alice, bob, account)
+}
+
+/// What a browser answers.
+fn web(name: &str, address: &str) -> Body {
     let fingerprint = ["AB"; 32].join(":");
     let media = format!(
         "m=audio 9 UDP/TLS/RTP/SAVPF 0\na=rtpmap:0 PCMU/8000\na=mid:0\na=rtcp-mux\na=setup:active\na=ice-ufrag:abcd\n\
          a=ice-pwd:abcdefghijklmnopqrstuv\na=fingerprint:sha-256 {fingerprint}"
     );
-    let bob = world.accept(DESK, leg, Some(Body::sdp(sdp("bob", "192.0.2.40", &media))));
-    let (alice, _) = world.answered(ALICE);
-    world.event(DESK);
-    (world, alice, bob, account)
+    Body::sdp(sdp(name, address, &media))
 }
 
 fn browser(number: u32) -> sip::Request {
@@ -190,4 +199,52 @@ fn trunk_is_called_by_another_connection(restarts: bool) {
     assert!(is_bye(&world.event("192.0.2.20:5070")));
     world.run(Duration::from_secs(40));
     assert_eq!(world.b2bua.len().0, 0);
+}
+
+const CELL: &str = "192.0.2.50:34000";
+
+/// Bob, whose connection ends then, refers Alice to Carol at this phone, who answers.
+fn hands_over_and_goes(transport: Transport, connection: u64) -> (World, DialogHandle, Account) {
+    let mut config = B2buaConfig::new("sallyport.example");
+    config.refer = Refer::Blind;
+    let (mut world, alice, bob, account) = with_browser_of(config, with_carol());
+    world.add(CELL, transport, connection);
+    let mut request = registration("carol", CELL, 600);
+    request.headers.set("Contact", format!("<sip:carol@{CELL}>"));
+    let carol = crate::registrations::account("carol", "carolina");
+    assert_eq!(send_as(&mut world, CELL, &carol, request).status(), StatusCode::OK);
+    assert_eq!(crate::transfers::refer(&mut world, DESK, bob, "sip:carol@sallyport.example"), StatusCode::ACCEPTED);
+    loses_connection(&mut world, DESK, false);
+    let (leg, _) = world.incoming(CELL);
+    let answer = if transport == Transport::Ws { web } else { plain };
+    world.accept(CELL, leg, Some(answer("carol", "192.0.2.50")));
+    crate::transfers::takes_offer(&mut world, ALICE, "alice", "192.0.2.10");
+    world.phone(CELL).events.clear();
+    world.phone(DESK).events.clear();
+    (world, alice, account)
+}
+
+fn with_carol() -> Users {
+    let user = |name, password| sallyport_b2bua::User::new(name, "sallyport.example", password).unwrap();
+    Users::new([user("alice", "wonderland"), user("bob", "builder"), user("carol", "carolina")])
+}
+
+#[test]
+fn nobody_looks_for_whoever_took_the_place_of_an_end_out_of_reach() {
+    for (transport, connection) in [(Transport::Udp, 0), (Transport::Tcp, 78)] {
+        let (mut world, alice, _) = hands_over_and_goes(transport, connection);
+        world.bye(ALICE, alice);
+        assert!(is_bye(&world.event(CELL)), "{transport}: at once");
+    }
+}
+
+#[test]
+fn who_has_left_a_call_gets_nothing_of_it_by_registering() {
+    let (mut world, alice, account) = hands_over_and_goes(Transport::Ws, 78);
+    let mut request = browser(2);
+    request.headers.set("Contact", format!("<sip:{CELL};transport=ws>"));
+    assert_eq!(send_as(&mut world, DESK, &account, request).status(), StatusCode::OK);
+    world.bye(ALICE, alice);
+    world.no_event(DESK);
+    assert!(is_bye(&world.event(CELL)));
 }
