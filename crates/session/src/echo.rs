@@ -10,7 +10,7 @@ use sdp::{Direction, SessionDescription};
 
 use crate::leg::{Dialog, Exchange, Negotiated, digest};
 use crate::negotiate::offered::Offered;
-use crate::negotiate::{Desk, Work, WorkKind, answer, check_supported, offer};
+use crate::negotiate::{Desk, Work, WorkKind, answer, check_supported, offer, parties};
 use crate::peer::{PeerCodec, PeerDescription, PeerSection};
 use crate::{Negotiation, Options, Refusal, Treatment};
 
@@ -42,8 +42,8 @@ pub(crate) fn prepare(
     let leg = match known {
         Some(leg) => leg,
         None => {
-            let interface = desk.interface(options.interfaces.from.as_deref(), None, offer::family_of(&peer))?;
-            offer::new_leg(negotiated, desk, &negotiation.from_tag, None, interface)?
+            let interface = desk.interface(options.interfaces.from.as_deref(), None, parties::family_of(&peer))?;
+            parties::new_leg(negotiated, desk, &negotiation.from_tag, None, interface)?
         }
     };
     make_echo(negotiated, desk, leg, &options);
@@ -78,7 +78,7 @@ pub(crate) fn prepare(
 
 /// This leg hears itself from here on.
 fn make_echo(negotiated: &mut Negotiated, desk: &mut Desk<'_>, leg: usize, options: &Options) {
-    offer::set_public(negotiated, desk, leg, options);
+    parties::set_public(negotiated, desk, leg, options);
     if let Some(leg) = negotiated.legs.get_mut(leg) {
         let secrets = &mut *desk.secrets;
         let make = || EchoPlan { ssrc_mask: secrets.ssrc_mask(), cname: secrets.cname() };

@@ -18,6 +18,7 @@ pub(crate) mod answer;
 pub(crate) mod keying;
 pub(crate) mod offer;
 pub(crate) mod offered;
+pub(crate) mod parties;
 
 /// What a negotiation works with, and what it leaves to be done.
 pub(crate) struct Desk<'a> {

@@ -13,7 +13,7 @@ use crate::leg::{
     Agreed, AgreedKeying, Exchange, Leg, MuxOffer, Negotiated, Proposal, ProposedKeying, Section, Subscription, digest,
 };
 use crate::negotiate::keying::{self, Wanted};
-use crate::negotiate::{Desk, Work, WorkKind, answer, check_supported, offer};
+use crate::negotiate::{Desk, Work, WorkKind, answer, check_supported, parties};
 use crate::peer::{PeerDescription, PeerSection};
 use crate::{
     AddressFamily, DtlsOption, IceOption, MediaProfile, Negotiation, Options, Refusal, RewrittenSdp, Subscribe,
@@ -166,10 +166,10 @@ fn subscriber(
             let name = options.interfaces.to.as_deref().or(options.interfaces.from.as_deref());
             let interface = desk.interface(name, options.address_family, AddressFamily::Ip4)?;
             let made = desk.secrets.tls_id();
-            offer::new_leg(negotiated, desk, tag.unwrap_or(&made), None, interface)?
+            parties::new_leg(negotiated, desk, tag.unwrap_or(&made), None, interface)?
         }
     };
-    offer::set_public(negotiated, desk, leg, options);
+    parties::set_public(negotiated, desk, leg, options);
     Ok(leg)
 }
 

@@ -4,7 +4,7 @@ use sdp::SessionDescription;
 
 use super::known;
 use crate::leg::{Dialog, Exchange, Negotiated, digest};
-use crate::negotiate::{Desk, Work, WorkKind, answer, check_supported, offer};
+use crate::negotiate::{Desk, Work, WorkKind, answer, check_supported, offer, parties};
 use crate::{AddressFamily, Negotiation, Options, Refusal};
 
 /// What phones and browsers speak; which of it comes back is theirs to choose. Events keep the clock of the audio that they stand in
@@ -34,7 +34,7 @@ pub(crate) fn prepare_offer(
     let is_ip6 = negotiation.received_from.is_some_and(|source| source.to_canonical().is_ipv6());
     let preferred = if is_ip6 { AddressFamily::Ip6 } else { AddressFamily::Ip4 };
     let interface = desk.interface(options.interfaces.from.as_deref(), options.address_family, preferred)?;
-    let leg = offer::new_leg(negotiated, desk, &negotiation.from_tag, None, interface)?;
+    let leg = parties::new_leg(negotiated, desk, &negotiation.from_tag, None, interface)?;
     super::make_echo(negotiated, desk, leg, &options);
     let description = described(negotiated, desk, leg)?;
     let peer = desk.read(&description, negotiation, &options, false)?;

@@ -4,7 +4,7 @@ use control::{DtlsRole, NatTraversal};
 use sdp::Setup;
 
 use super::keying::{self, Wanted};
-use super::offer::{adopt, bring_forward, set_public, untagged_partner};
+use super::parties::{adopt, bring_forward, set_public, untagged_partner};
 use super::{Desk, Work, WorkKind, check_supported, latching};
 use crate::carried::Carried;
 use crate::leg::{Agreed, AgreedKeying, Exchange, MuxOffer, Negotiated, Proposal, ProposedKeying, digest};
