@@ -104,6 +104,8 @@ impl B2bua {
             EndCause::Bye(bye) => bye.headers.reasons().ok().and_then(|reasons| reasons.into_iter().next()),
             _ => None,
         };
+        // While this waited, a transfer may have brought the dialog to the caller's place.
+        let place = if call.caller.dialog == Some(dialog) { Place::Caller } else { place };
         let who = if place == Place::Caller { EndedBy::Caller } else { EndedBy::Called };
         let by = match cause {
             EndCause::Bye(_) => who,

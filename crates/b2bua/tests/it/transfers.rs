@@ -134,6 +134,29 @@ fn who_refers_may_hang_up_and_who_is_left_may_too() {
     }
 }
 
+/// The target has answered, and hangs up before the session has said what it makes of that.
+#[test]
+fn a_target_that_hangs_up_at_once_leaves_nobody_behind() {
+    for (from, stays, place) in [(BOB, ALICE, 1), (ALICE, BOB, 0)] {
+        let mut world = world();
+        let dialogs = world.established();
+        refer(&mut world, from, dialogs[place], "sip:carol@sallyport.example");
+        notified(&mut world, from);
+        let (leg, _) = world.incoming(CAROL);
+        let (now, flow) = (world.now, world.flow(CAROL));
+        let carol = world.phone(CAROL).agent.accept(now, leg, Some(plain("carol", "192.0.2.30")), &none()).unwrap();
+        assert!(world.deliver_one());
+        let mut bye = world.phone(CAROL).agent.dialog(carol).unwrap().clone().request(Method::Bye);
+        bye.headers.push("Via", format!("SIP/2.0/UDP {CAROL};branch=z9hG4bKbye"));
+        bye.set_body(None, Vec::new());
+        let message = sip::receive(&bye.to_bytes(), sip::Carriage::Datagram, &sip::Limits::default()).message();
+        world.b2bua.handle_message(now, message.unwrap(), flow);
+        world.settle();
+        world.phone(stays).events.retain(|event| !matches!(event, CallEvent::Offer { .. }));
+        assert!(matches!(world.event(stays), CallEvent::Ended { cause: EndCause::Bye(_), .. }), "{stays}");
+    }
+}
+
 #[test]
 fn what_is_no_blind_transfer_is_refused() {
     let mut world = world();
