@@ -195,6 +195,8 @@ pub(crate) struct Call {
     pub(crate) session: String,
     pub(crate) caller: CallerLeg,
     pub(crate) secured: SecuredLegs,
+    /// For the ledger, as soon as the session knows the call.
+    pub(crate) remarks: Vec<(Place, String)>,
     /// Who is at the caller's end, where that can be proven: after a transfer that is somebody else.
     pub(crate) who: Option<Caller>,
     /// The caller's INVITE, without its body.
@@ -296,6 +298,7 @@ impl Call {
             legs: Vec::new(),
             dialogs: Vec::new(),
             route: None,
+            remarks: Vec::new(),
             times,
             ending: Ending::default(),
             transfers: 0,

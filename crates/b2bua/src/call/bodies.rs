@@ -174,8 +174,8 @@ impl B2bua {
         self.end(now, call, &unopened.why, Some(reason));
     }
 
-    /// What was found out goes into the ledger. The session must know the call.
-    pub(super) fn note_secured(&mut self, call: &mut Call) {
+    /// What was found out of the legs goes into the ledger. The session must know the call.
+    pub(super) fn note_legs(&mut self, call: &mut Call) {
         let branches = 0..call.branches.len();
         for place in std::iter::once(Place::Caller).chain(branches.map(Place::Branch)) {
             for words in std::mem::take(&mut call.secured.at(place).notes) {
@@ -183,6 +183,10 @@ impl B2bua {
                 self.tell(Fact::Smime { call: call_id.clone(), tag: tag.clone(), words: words.clone() });
                 self.ask(SessionRequest::Note(Note { call_id, tag, words }));
             }
+        }
+        for (place, words) in std::mem::take(&mut call.remarks) {
+            let (call_id, tag) = (call.session.clone(), call.tag_at(place));
+            self.ask(SessionRequest::Note(Note { call_id, tag, words }));
         }
     }
 

@@ -116,7 +116,7 @@ impl B2bua {
         };
         let (flow, uri) = (target.flow, branch.spec.uri.clone());
         branch.target = Some(target);
-        if let Err((code, why)) = self.check_sips(call, &flow, &uri) {
+        if let Err((code, why)) = self.check_sips(call, index, &flow, &uri) {
             let mut response = call.request.respond(StatusCode::TEMPORARILY_UNAVAILABLE);
             response.headers.extend(&self.warning(code, why));
             return self.give_up_branch(now, call, index, response);

@@ -2,8 +2,8 @@
 
 use sip::{Flow, Headers, Response, StatusCode, Warning, name};
 
-use super::Call;
 use super::incoming::is_sips;
+use super::{Call, Place};
 use crate::{B2bua, Bridging, CleartextPolicy, Fact, headers};
 
 impl B2bua {
@@ -41,10 +41,20 @@ impl B2bua {
     }
 
     /// A sips URI promises TLS on every hop (RFC 5630 §4): it is neither given up nor made up on the way.
-    pub(super) fn check_sips(&mut self, call: &Call, flow: &Flow, uri: &sip::Uri) -> Result<(), (u16, &'static str)> {
-        let fault = match (is_sips(call.request.uri()), is_sips(uri)) {
-            (true, _) if !flow.transport.is_secure() => (380, "SIPS Not Allowed"),
-            (_, true) if !call.caller.flow.transport.is_secure() => (381, "SIPS Required"),
+    pub(super) fn check_sips(
+        &mut self,
+        call: &mut Call,
+        index: usize,
+        flow: &Flow,
+        uri: &sip::Uri,
+    ) -> Result<(), (u16, &'static str)> {
+        let (place, insecure, fault) = match (is_sips(call.request.uri()), is_sips(uri)) {
+            (true, _) if !flow.transport.is_secure() => {
+                (Place::Branch(index), flow.transport, (380, "SIPS Not Allowed"))
+            }
+            (_, true) if !call.caller.flow.transport.is_secure() => {
+                (Place::Caller, call.caller.flow.transport, (381, "SIPS Required"))
+            }
             _ => return Ok(()),
         };
         let allowed = self.config.sips_bridge == Bridging::Allow;
@@ -53,6 +63,8 @@ impl B2bua {
             return Err(fault);
         }
         self.tell(Fact::SipsBridged { call: call.session.clone() });
+        let words = format!("SIPS: signalling of this leg goes by {insecure}, which sip.sips_bridge allows");
+        call.remarks.push((place, words));
         Ok(())
     }
 

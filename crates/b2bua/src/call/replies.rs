@@ -39,7 +39,7 @@ impl B2bua {
             Then::EchoAnswer => self.echo_agreed(now, call, sdp),
         }
         if is_known && !call.deleted {
-            self.note_secured(call);
+            self.note_legs(call);
         }
     }
 

@@ -127,6 +127,13 @@ fn a_sips_call_goes_on_by_tls_or_not_at_all() {
                 let told = world.facts.iter().any(|fact| matches!(fact, Fact::SipsBridged { .. }));
                 assert_eq!(told, bridged, "{uri} {alice} {bob}");
                 let (leg, _) = world.incoming(BOB);
+                world.settle();
+                let call_id = world.session.calls()[0].call_id.clone();
+                let ledger = world.session.call(&call_id).unwrap().ledger;
+                let notes = ledger.iter().map(|entry| entry.note.to_string()).filter(|note| note.starts_with("SIPS"));
+                let expected =
+                    bridged.then_some("SIPS: signalling of this leg goes by UDP, which sip.sips_bridge allows");
+                assert_eq!(notes.collect::<Vec<_>>(), expected.into_iter().collect::<Vec<_>>(), "{uri} {alice} {bob}");
                 world.reject(BOB, leg, 486);
             }
         }
