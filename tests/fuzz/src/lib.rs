@@ -27,6 +27,8 @@ pub const TARGETS: &[Target] = &[
     Target { name: "sdes", run: targets::sdes },
     Target { name: "dtls", run: targets::dtls },
     Target { name: "sip", run: sip::fuzz::message },
+    Target { name: "sip_stream", run: sip::fuzz::stream },
+    Target { name: "sip_digest", run: sip::fuzz::digest },
     Target { name: "sip_websocket", run: sip_transport::fuzz::websocket },
     Target { name: "cms", run: cms_target::run },
     Target { name: "media", run: media_target::run },
