@@ -276,7 +276,8 @@ fn records_say_whose_call_it_was_which_way_it_went_and_who_ended_it() {
             "no secrets: {record}"
         );
 
-        // One that came to nothing.
+        // One that came to nothing. A linphone whose call is not over yet makes no other.
+        alice.wait_for("LinphoneCallReleased", PATIENCE)?;
         alice.command(&format!("call sip:nobody@{sip}"))?;
         until("a record of the failure", PATIENCE, || Ok(records(&file)?.len() == 2))?;
         let record = records(&file)?.remove(1);

@@ -6,7 +6,7 @@ mod support;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use support::{Process, command};
 
@@ -49,15 +49,23 @@ fn requests_are_answered_over_udp_and_tcp() {
     }
     assert!(response.starts_with("SIP/2.0 401 "), "{response}");
     assert_eq!(response.matches("WWW-Authenticate: Digest realm=\"sallyport\"").count(), 3, "{response}");
-    let metrics = process.page("/metrics").1;
-    for line in [
+    let lines = [
         "challenges_total 1",
         "connections{transport=\"tcp\"} 1",
         "messages_total{transport=\"udp\",direction=\"in\"} 1",
         "messages_total{transport=\"tcp\",direction=\"out\"} 1",
         "refusals_total{reason=\"rate\"} 0",
-    ] {
-        assert!(metrics.contains(&format!("\nsallyport_sip_{line}\n")), "{line}");
+    ];
+    // What was written is counted after it, and may have been read before.
+    let deadline = Instant::now() + Duration::from_secs(5);
+    loop {
+        let metrics = process.page("/metrics").1;
+        let missing: Vec<&str> =
+            lines.into_iter().filter(|line| !metrics.contains(&format!("\nsallyport_sip_{line}\n"))).collect();
+        if missing.is_empty() {
+            break;
+        }
+        assert!(Instant::now() < deadline, "{missing:?}");
     }
     let line = process.lines.iter().find(|line| line.starts_with("sip ")).unwrap();
     assert!(line.contains("; user demo, password "), "{line}");
