@@ -36,6 +36,13 @@ pub(crate) struct Packed {
     rest: Zeroizing<Box<[u8]>>,
 }
 
+/// A packed call that cannot be read back.
+pub(crate) struct Unreadable {
+    pub(crate) worker: WorkerId,
+    pub(crate) call_id: String,
+    pub(crate) error: WireError,
+}
+
 /// What is counted over all calls.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Census {
@@ -82,10 +89,14 @@ impl Kept {
     }
 
     /// The whole call. An error is a fault of this program's: a form that cannot be read back.
-    pub(crate) fn unpack(self) -> Result<Box<Call>, WireError> {
+    pub(crate) fn unpack(self) -> Result<Box<Call>, Unreadable> {
         match self {
             Self::Whole(call) => Ok(call),
-            Self::Packed(packed) => packed.unpack().map(Box::new),
+            Self::Packed(packed) => packed.unpack().map(Box::new).map_err(|error| Unreadable {
+                worker: packed.worker,
+                call_id: packed.call_id.into(),
+                error,
+            }),
         }
     }
 
@@ -115,13 +126,6 @@ impl Kept {
         match self {
             Self::Whole(call) => call.created_at,
             Self::Packed(packed) => packed.created_at,
-        }
-    }
-
-    pub(crate) fn worker(&self) -> WorkerId {
-        match self {
-            Self::Whole(call) => call.worker,
-            Self::Packed(packed) => packed.worker,
         }
     }
 

@@ -299,6 +299,16 @@ impl Negotiated {
         self.legs.iter().position(|leg| !leg.gone && leg.subscription.is_some() && leg.tag == tag)
     }
 
+    /// The latest offer in this dialog is answered, and of all answers this one is the latest.
+    pub(crate) fn note_answer(&mut self, dialog: usize) {
+        self.answers += 1;
+        let Some(dialog) = self.dialogs.get_mut(dialog) else { return };
+        dialog.answered = Some(self.answers);
+        if let Some(exchange) = &mut dialog.exchange {
+            exchange.answered = true;
+        }
+    }
+
     pub(crate) fn is_answered(&self) -> bool {
         self.dialogs.iter().any(|dialog| dialog.answered.is_some() && self.is_live(dialog))
     }

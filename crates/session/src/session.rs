@@ -15,7 +15,7 @@ use control::{CallKey, CallStatistics, Command, Event, RequestId, WorkerId};
 use zeroize::Zeroizing;
 
 use crate::call::{Applied, Call, Phase};
-use crate::kept::{Census, Kept};
+use crate::kept::{Census, Kept, Unreadable};
 use crate::leg::digest;
 use crate::memo::{self, Memo};
 use crate::negotiate::Desk;
@@ -295,11 +295,9 @@ impl Session {
 
     /// Takes a call out of the table, whole.
     fn take(&mut self, key: CallKey) -> Option<Box<Call>> {
-        let kept = self.calls.remove(&key)?;
-        let (worker, call_id) = (kept.worker(), kept.call_id().to_owned());
-        match kept.unpack() {
+        match self.calls.remove(&key)?.unpack() {
             Ok(call) => Some(call),
-            Err(error) => {
+            Err(Unreadable { worker, call_id, error }) => {
                 tracing::error!(call = call_id, %error, "a call's own record cannot be read back; it ends");
                 self.by_call_id.remove(&call_id);
                 self.command(worker, Command::Remove { call: key });

@@ -81,14 +81,7 @@ pub(crate) fn prepare_answer(
     answer::open_missing(negotiated, desk, leg)?;
     answer::note_peers(negotiated, leg, digest(&negotiation.sdp), &options);
     answer::note_clear_keys(negotiated, desk, leg, options.flags.from_in_clear);
-    negotiated.answers += 1;
-    let number = negotiated.answers;
-    if let Some(dialog) = negotiated.dialogs.get_mut(dialog) {
-        dialog.answered = Some(number);
-        if let Some(exchange) = &mut dialog.exchange {
-            exchange.answered = true;
-        }
-    }
+    negotiated.note_answer(dialog);
     negotiated.prune(&[leg]);
     Ok(Work { kind: WorkKind::EchoAnswer, dialog, from: leg, to: leg, description, options })
 }

@@ -48,14 +48,7 @@ pub(crate) fn prepare(
     note_peers(negotiated, from, digest(&negotiation.sdp), &options);
     note_peers(negotiated, to, exchange.digest, &exchange.options);
     set_public(negotiated, desk, to, &options);
-    negotiated.answers += 1;
-    let number = negotiated.answers;
-    if let Some(dialog) = negotiated.dialogs.get_mut(dialog) {
-        dialog.answered = Some(number);
-        if let Some(exchange) = &mut dialog.exchange {
-            exchange.answered = true;
-        }
-    }
+    negotiated.note_answer(dialog);
     negotiated.prune(&[from, to]);
     note_downgrades(negotiated, desk, [from, to]);
     for (leg, in_clear) in [(from, options.flags.from_in_clear), (to, options.flags.to_in_clear)] {
