@@ -11,7 +11,7 @@ mod forms;
 
 use std::time::SystemTime;
 
-use control::wire::{Reader, Wire, WireError, Writer};
+use control::wire::{self, WireError};
 use sip::{DialogState, Flow, Request, Uri};
 use zeroize::Zeroizing;
 
@@ -112,21 +112,11 @@ pub(crate) struct TransferMemo {
 impl Memo {
     /// As bytes. `None`: the call is too large to be remembered.
     pub(crate) fn encode(&self) -> Option<Zeroizing<Vec<u8>>> {
-        let mut writer = Writer::new();
-        writer.byte(VERSION);
-        writer.raw(&forms::SHAPE.to_be_bytes());
-        Wire::encode(self, &mut writer);
-        (writer.len() <= MAX_BYTES).then(|| writer.finish())
+        Some(wire::to_memo(VERSION, forms::SHAPE, self)).filter(|bytes| bytes.len() <= MAX_BYTES)
     }
 
     /// From bytes, which must be of this version.
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self, WireError> {
-        let mut reader = Reader::new(bytes);
-        if reader.byte()? != VERSION || reader.array()? != forms::SHAPE.to_be_bytes() {
-            return Err(WireError::Unknown("memo version"));
-        }
-        let memo = <Self as Wire>::decode(&mut reader)?;
-        reader.end()?;
-        Ok(memo)
+        wire::from_memo(VERSION, forms::SHAPE, bytes)
     }
 }

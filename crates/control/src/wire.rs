@@ -235,6 +235,27 @@ pub fn from_bytes<T: Wire>(bytes: &[u8]) -> Result<T, WireError> {
     Ok(value)
 }
 
+/// The form of a value that another process will read, perhaps of another version of this program: behind the version of
+/// its form and its [`shape`].
+pub fn to_memo(version: u8, shape: u64, value: &impl Wire) -> Zeroizing<Vec<u8>> {
+    let mut writer = Writer::new();
+    writer.byte(version);
+    writer.raw(&shape.to_be_bytes());
+    value.encode(&mut writer);
+    writer.finish()
+}
+
+/// The value of a memo, which must be of this version and shape.
+pub fn from_memo<T: Wire>(version: u8, shape: u64, bytes: &[u8]) -> Result<T, WireError> {
+    let mut reader = Reader::new(bytes);
+    if reader.byte()? != version || reader.array()? != shape.to_be_bytes() {
+        return Err(WireError::Unknown("memo version"));
+    }
+    let value = T::decode(&mut reader)?;
+    reader.end()?;
+    Ok(value)
+}
+
 /// A number made of the names of a group of types (FNV-1a, without the blanks, which compilers set as they like).
 pub const fn shape(names: &str) -> u64 {
     let bytes = names.as_bytes();

@@ -13,7 +13,7 @@ mod forms;
 use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
 
-use control::wire::{MAX_BYTES, Reader, Wire, WireError, Writer};
+use control::wire::{self, MAX_BYTES, Wire, WireError, Writer};
 use zeroize::Zeroizing;
 
 use crate::call::{Call, Phase};
@@ -83,21 +83,12 @@ impl Memo {
     }
 
     fn bytes(&self) -> Zeroizing<Vec<u8>> {
-        let mut writer = Writer::new();
-        writer.byte(VERSION);
-        writer.raw(&forms::SHAPE.to_be_bytes());
-        Wire::encode(self, &mut writer);
-        writer.finish()
+        wire::to_memo(VERSION, forms::SHAPE, self)
     }
 
     /// From bytes, which must be of this version and hang together.
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self, WireError> {
-        let mut reader = Reader::new(bytes);
-        if reader.byte()? != VERSION || reader.array()? != forms::SHAPE.to_be_bytes() {
-            return Err(WireError::Unknown("memo version"));
-        }
-        let memo = <Self as Wire>::decode(&mut reader)?;
-        reader.end()?;
+        let memo: Self = wire::from_memo(VERSION, forms::SHAPE, bytes)?;
         if memo.hangs_together() { Ok(memo) } else { Err(WireError::Invalid("reference inside a memo")) }
     }
 
